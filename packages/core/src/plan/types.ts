@@ -1,0 +1,68 @@
+/** @file A plan: tensor -> scheme, with the reason, the exact bytes and the predicted loss. */
+import type { Evidence } from '../evaluate/types.js';
+
+export type SchemeFamily = 'ggml' | 'float';
+
+/** One way to store a tensor. */
+export interface Scheme {
+  /** ggml's own type name: Q4_K, IQ3_S, BF16, ... */
+  readonly id: string;
+  readonly family: SchemeFamily;
+  /** Nominal bits of a code. */
+  readonly bits: number;
+  /** Weights that share the smallest scale; 1 for floats. */
+  readonly groupSize: number;
+  readonly symmetry: 'symmetric' | 'asymmetric';
+  /** Exact stored bits per weight, scales included. */
+  readonly bitsPerWeight: number;
+  /** Row lengths must be a multiple of this. */
+  readonly rowMultiple: number;
+  /** True when the encoder refuses to work without importance weights. */
+  readonly needsImportance: boolean;
+}
+
+/** What one scheme would cost one tensor. */
+export interface Candidate {
+  readonly scheme: string;
+  /** Exact bytes in the file, alignment padding included. */
+  readonly bytes: number;
+  /** Predicted loss in nats per token. */
+  readonly klNats: number;
+}
+
+/** A tensor with everything the solver may choose from. Locked and unquantizable tensors have one candidate. */
+export interface Choice {
+  readonly tensor: string;
+  readonly candidates: readonly Candidate[];
+  /** Why the list is what it is, when it is not free. */
+  readonly constraint: {
+    readonly kind: 'lock' | 'kept' | 'only-legal' | 'plan-file';
+    readonly note: string;
+  } | null;
+}
+
+export interface PlannedTensor {
+  readonly tensor: string;
+  readonly scheme: string;
+  readonly bytes: number;
+  readonly klNats: number;
+  /** What decided it: `price`, or the constraint. */
+  readonly reason: string;
+}
+
+export interface Plan {
+  readonly version: 1;
+  /** SHA-256 of the canonical plan: source hash and tensor -> scheme. */
+  readonly hash: string;
+  readonly source: { readonly name: string; readonly sha256: string };
+  readonly budget: { readonly request: string; readonly bytes: number };
+  readonly tensors: readonly PlannedTensor[];
+  readonly predicted: {
+    /** Exact bytes of the file, header included. */
+    readonly bytes: number;
+    readonly klNats: number;
+    readonly evidence: Evidence;
+    /** No plan of this size can be priced below this. */
+    readonly klLowerBound: number;
+  };
+}

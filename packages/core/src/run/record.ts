@@ -1,0 +1,53 @@
+/** @file One job's record: everything needed to know, repeat or doubt a result. Written to `.bitsmith/runs/ID.json`. */
+import type { Evaluation } from '../evaluate/types.js';
+import type { Plan } from '../plan/types.js';
+import type { Stage } from './events.js';
+
+export interface TextUse {
+  readonly name: string;
+  readonly sha256: string;
+  readonly tokens: number;
+}
+
+/** What `quantize` returns and records. */
+export interface QuantizeResult {
+  readonly status: 'success';
+  readonly runId: string;
+  readonly recordPath: string;
+  readonly source: {
+    readonly location: string;
+    readonly name: string;
+    readonly architecture: string;
+    readonly dtype: string;
+    readonly parameterCount: number;
+    readonly byteLength: number;
+    readonly sha256: string;
+  };
+  readonly output: {
+    readonly path: string;
+    readonly byteLength: number;
+    readonly sha256: string;
+    readonly bitsPerWeight: number;
+  };
+  /** Source bytes / written bytes; the source's dtype is the baseline. */
+  readonly compressionRatio: number;
+  readonly plan: Plan;
+  readonly texts: {
+    readonly calibration: TextUse;
+    readonly search: TextUse;
+    readonly report: TextUse | null;
+  };
+  /** Null when verification was switched off. */
+  readonly evaluation: Evaluation | null;
+  readonly seconds: Readonly<Partial<Record<Stage | 'total', number>>>;
+  /** Largest resident memory of the command and its engine together, in bytes. */
+  readonly peakMemoryBytes: number;
+  readonly seed: number;
+  readonly threads: number;
+  readonly versions: {
+    readonly bitsmith: string;
+    readonly node: string;
+    readonly engine: string;
+    readonly platform: string;
+  };
+}
