@@ -1,0 +1,32 @@
+/** @file Strict UTF-8: nothing is replaced silently, in either direction. */
+import { BitsmithError } from '../errors.js';
+
+// A byte order mark is data here: without `ignoreBOM` it would be dropped and the text would not survive a round trip.
+const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const encoder = new TextEncoder();
+const loneSurrogate = /\p{Surrogate}/u;
+
+/** The text, or `undefined` when the bytes are not valid UTF-8. */
+export function decodeUtf8(bytes: Uint8Array): string | undefined {
+  try {
+    return strictDecoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws BitsmithError `TEXT_NOT_UNICODE` when a lone surrogate leaves the text without a UTF-8 form. */
+export function encodeUtf8(text: string, what: string): Uint8Array {
+  if (loneSurrogate.test(text)) {
+    throw new BitsmithError(
+      'validation',
+      'TEXT_NOT_UNICODE',
+      `${what} holds a lone surrogate and has no UTF-8 form`,
+      {
+        expected: 'well-formed Unicode text',
+        suggestion: 'Pass the raw bytes as a Uint8Array where arbitrary bytes are meant.',
+      },
+    );
+  }
+  return encoder.encode(text);
+}
