@@ -20,6 +20,9 @@ export function parseSplitName(name: string): SplitName | undefined {
 }
 
 export function splitName(prefix: string, index: number, count: number): string {
-  const digits = (value: number): string => String(value).padStart(5, '0');
-  return `${prefix}-${digits(index + 1)}-of-${digits(count)}.gguf`;
+  return `${prefix}-${fiveDigits(index + 1)}-of-${fiveDigits(count)}.gguf`;
+}
+
+function fiveDigits(value: number): string {
+  return String(value).padStart(5, '0');
 }

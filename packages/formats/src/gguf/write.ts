@@ -4,6 +4,7 @@
  * size is known before anything is encoded.
  */
 import { alignUp } from '../io/align.js';
+import { BoundedSink } from '../io/bounded-sink.js';
 import type { ByteSink } from '../io/byte-sink.js';
 import { ByteWriter } from '../io/byte-writer.js';
 import { encodeUtf8 } from '../text/utf8.js';
@@ -71,34 +72,11 @@ export async function writeGguf(
   const padding = new Uint8Array(layout.alignment);
   for (const [index, tensor] of layout.tensors.entries()) {
     signal?.throwIfAborted();
-    const tensorSink = new TensorSink(sink, tensor);
-    await writeTensor(tensor, index, tensorSink);
-    if (tensorSink.bytesWritten !== tensor.byteLength) throw byteCountError(tensor, tensorSink.bytesWritten);
+    const bounded = new BoundedSink(sink, tensor.byteLength, (found) => byteCountError(tensor, found));
+    await writeTensor(tensor, index, bounded);
+    bounded.finish();
     const padBytes = alignUp(tensor.byteLength, layout.alignment) - tensor.byteLength;
     if (padBytes > 0) await sink.write(padding.subarray(0, padBytes), signal);
-  }
-}
-
-/** Passes bytes on and refuses the first one too many, before it can shift the tensors behind it. */
-class TensorSink implements ByteSink {
-  private readonly target: ByteSink;
-  private readonly tensor: GgufTensorInfo;
-  private written = 0;
-
-  constructor(target: ByteSink, tensor: GgufTensorInfo) {
-    this.target = target;
-    this.tensor = tensor;
-  }
-
-  get bytesWritten(): number {
-    return this.written;
-  }
-
-  async write(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    const total = this.written + bytes.byteLength;
-    if (total > this.tensor.byteLength) throw byteCountError(this.tensor, total);
-    this.written = total;
-    await this.target.write(bytes, signal);
   }
 }
 
