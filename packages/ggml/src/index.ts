@@ -1,1 +1,20 @@
-export {};
+/** llama.cpp's engine from Node. Load it in a process of its own: native code can end the process it lives in. */
+export { engineEnvironment } from './binding/async.js';
+export { engineCommit, enginePlatform, engineRelease, type EnginePlatform } from './binding/platform.js';
+export type { TokenBatch } from './api/batch.js';
+export { codebooksSettled, needsCodebooks, prepareCodebooks } from './api/codebooks.js';
+export { LlamaContext, type ContextOptions } from './api/context.js';
+export type { EngineDescription } from './api/description.js';
+export {
+  decodeRows,
+  encodeRows,
+  type DecodeRequest,
+  type EncodeOptions,
+  type EncodeRequest,
+} from './api/encode.js';
+export { loadEngine, type Engine, type EngineOptions } from './api/engine.js';
+export { checkFinite, findNonFinite } from './api/finite.js';
+export { LlamaModel, type OpenModelOptions } from './api/model.js';
+export type { NodeObserver, ObservedNode, ObservedTensor } from './api/observe.js';
+export { encodedByteLength, requiresImportance } from './api/validate.js';
+export type { DetokenizeOptions, TokenizeOptions, Vocabulary } from './api/vocabulary.js';

@@ -1,0 +1,17 @@
+/** What an engine is: enough to reproduce a number made with it. */
+export interface EngineDescription {
+  /** llama.cpp's version, as the library says it. */
+  readonly release: string;
+  readonly ggmlVersion: string;
+  /** Commit that the libraries were built from. */
+  readonly commit: string;
+  /** Platform part of the package name. */
+  readonly platform: string;
+  readonly package: string;
+  /** Version of the npm package. */
+  readonly version: string;
+  /** Which of the package's CPU libraries this processor runs, for example `haswell`. */
+  readonly cpuLevel: string;
+  /** The instruction sets in use, in llama.cpp's words. */
+  readonly cpuFeatures: string;
+}

@@ -1,0 +1,171 @@
+/**
+ * @file Weights to codes and back, by the engine's own kernels: the bytes are those that llama.cpp's quantizer writes. Work
+ * is cut into slabs of whole rows; rows are independent, so slabs may run side by side without changing a byte.
+ */
+import { BitsmithError, type TensorType } from '@bitsmith/formats';
+import { callAsync, type AsyncCapable } from '../binding/async.js';
+import { toFloatFunction } from '../binding/callbacks.js';
+import { ggmlTypes, typeTraitsLayout } from '../binding/layout.js';
+import { readPointer } from '../binding/memory.js';
+import type { Address } from '../binding/structs.js';
+import { prepareCodebooks } from './codebooks.js';
+import type { Engine } from './engine.js';
+import { assertCount, assertImportance, assertLength, encodedByteLength, misuse } from './validate.js';
+
+export interface EncodeRequest {
+  readonly type: TensorType;
+  /** `rows` x `rowLength`, row by row; all finite. */
+  readonly values: Float32Array;
+  readonly rows: number;
+  readonly rowLength: number;
+  /** One weight per column: finite, not negative, not all zero. */
+  readonly importance?: Float32Array;
+}
+
+export interface DecodeRequest {
+  readonly type: TensorType;
+  readonly bytes: Uint8Array;
+  readonly rows: number;
+  readonly rowLength: number;
+}
+
+export interface EncodeOptions {
+  signal?: AbortSignal;
+  /** Native calls at once within this request; 1 unless told. */
+  lanes?: number;
+}
+
+/** Weights in one native call: short enough to stop soon after an abort, long enough to hide the call's cost. */
+const slabWeights = 1 << 18;
+
+/**
+ * Encodes rows. `target` receives exactly the bytes that llama.cpp's quantizer would write for them.
+ * @throws BitsmithError `ROW_NOT_BLOCKS`, `BUFFER_SIZE`, `TENSOR_TYPE`, `VALUES_NOT_FINITE`, `IMPORTANCE_REQUIRED`,
+ *   `IMPORTANCE_INVALID`, `IMPORTANCE_ZERO`, `ENCODED_NOT_FINITE`
+ */
+export async function encodeRows(
+  engine: Engine,
+  request: EncodeRequest,
+  target: Uint8Array,
+  { signal, lanes = 1 }: EncodeOptions = {},
+): Promise<void> {
+  signal?.throwIfAborted();
+  const { type, values, rows, rowLength, importance } = request;
+  const byteLength = encodedByteLength(type, rows, rowLength);
+  assertLength('values', 'weights', values.length, rows * rowLength);
+  assertLength(`target for ${type}`, 'bytes', target.byteLength, byteLength);
+  assertImportance(type, importance, rowLength);
+  await prepareCodebooks(engine, type, { signal });
+  await inSlabs(rows, rowLength, lanes, signal, async (first, count) => {
+    const from = values.subarray(first * rowLength, (first + count) * rowLength);
+    const to = target.subarray((first * byteLength) / rows, ((first + count) * byteLength) / rows);
+    await encodeSlab(engine, request, from, to, first, count);
+  });
+}
+
+async function encodeSlab(
+  { native }: Engine,
+  { type, rowLength, importance }: EncodeRequest,
+  values: Float32Array,
+  target: Uint8Array,
+  firstRow: number,
+  rows: number,
+): Promise<void> {
+  const id = ggmlTypes[type];
+  if (!(await callAsync(native.ggml_validate_row_data, ggmlTypes.F32, values, values.byteLength))) {
+    const at = values.findIndex((value) => !Number.isFinite(value));
+    const row = firstRow + Math.floor(at / rowLength);
+    throw misuse(
+      'VALUES_NOT_FINITE',
+      'finite weights',
+      `${values[at]} at row ${row}, column ${at % rowLength}`,
+      'The source model is damaged or overflowed in training: get another copy.',
+    );
+  }
+  await callAsync(native.ggml_quantize_chunk, id, values, target, 0, rows, rowLength, importance ?? null);
+  if (!(await callAsync(native.ggml_validate_row_data, id, target, target.byteLength))) {
+    throw new BitsmithError(
+      'validation',
+      'ENCODED_NOT_FINITE',
+      `expected ${type} to hold rows ${firstRow} to ${firstRow + rows - 1}, but a scale overflows to infinity`,
+      { suggestion: `Keep this tensor in F32 or BF16: its weights are too large for ${type}.` },
+    );
+  }
+}
+
+const decoders = new Map<TensorType, AsyncCapable<[Uint8Array, Float32Array, number], void>>();
+
+function decoderOf(
+  { native }: Engine,
+  type: TensorType,
+): AsyncCapable<[Uint8Array, Float32Array, number], void> {
+  let decoder = decoders.get(type);
+  if (decoder === undefined) {
+    const traits: Address = native.ggml_get_type_traits(ggmlTypes[type]);
+    const address = readPointer(traits + BigInt(typeTraitsLayout.toFloat));
+    if (address === null) throw misuse('TENSOR_TYPE', 'a type that decodes to floats', type);
+    decoder = toFloatFunction(address);
+    decoders.set(type, decoder);
+  }
+  return decoder;
+}
+
+/**
+ * Decodes rows of any weight type to float32.
+ * @throws BitsmithError `ROW_NOT_BLOCKS`, `BUFFER_SIZE`, `TENSOR_TYPE`
+ */
+export async function decodeRows(
+  engine: Engine,
+  { type, bytes, rows, rowLength }: DecodeRequest,
+  target: Float32Array,
+  { signal, lanes = 1 }: EncodeOptions = {},
+): Promise<void> {
+  signal?.throwIfAborted();
+  const byteLength = encodedByteLength(type, rows, rowLength);
+  assertLength(`${type} rows`, 'bytes', bytes.byteLength, byteLength);
+  assertLength('target', 'weights', target.length, rows * rowLength);
+  if (type === 'F32') {
+    new Uint8Array(target.buffer, target.byteOffset, target.byteLength).set(bytes);
+    return;
+  }
+  const decoder = decoderOf(engine, type);
+  const rowBytes = byteLength / rows;
+  await inSlabs(rows, rowLength, lanes, signal, async (first, count) => {
+    await callAsync(
+      decoder,
+      bytes.subarray(first * rowBytes, (first + count) * rowBytes),
+      target.subarray(first * rowLength, (first + count) * rowLength),
+      count * rowLength,
+    );
+  });
+}
+
+/** Runs `work` over slabs of whole rows, `lanes` at a time; stops between slabs when aborted. */
+async function inSlabs(
+  rows: number,
+  rowLength: number,
+  lanes: number,
+  signal: AbortSignal | undefined,
+  work: (firstRow: number, rows: number) => Promise<void>,
+): Promise<void> {
+  assertCount('lanes', lanes, 1, 256);
+  const slabRows = Math.max(1, Math.floor(slabWeights / rowLength));
+  let next = 0;
+  let failed = false;
+  const lane = async (): Promise<void> => {
+    while (next < rows && !failed) {
+      signal?.throwIfAborted();
+      const first = next;
+      next = Math.min(rows, first + slabRows);
+      try {
+        await work(first, next - first);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const used = Math.min(lanes, Math.ceil(rows / slabRows));
+  const outcomes = await Promise.allSettled(Array.from({ length: used }, lane));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
