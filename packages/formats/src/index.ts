@@ -21,3 +21,6 @@ export { readSafetensors } from './safetensors/read.js';
 export * from './safetensors/shards.js';
 export type * from './safetensors/types.js';
 export * from './safetensors/write.js';
+export * from './float/bytes.js';
+export * from './float/decode.js';
+export * from './float/encode.js';

@@ -90,16 +90,14 @@ export async function readShardedSafetensors(
     const source = await openShard(name, open, options.signal);
     shards.push({ name, source, file: await readSafetensors(source, options) });
   }
-  const all = shards.flatMap(({ name, file }, shard) =>
-    file.tensors.map((tensor) => ({ ...tensor, shard, listed: index.weightMap.get(tensor.name) === name })),
-  );
-  const found = new Set(all.filter(({ listed }) => listed).map(({ name }) => name));
+  const all = shards.flatMap(({ file }, shard) => file.tensors.map((tensor) => ({ ...tensor, shard })));
+  const isListed = ({ name, shard }: ShardedTensorInfo): boolean =>
+    index.weightMap.get(name) === shards[shard].name;
+  const tensors = all.filter(isListed);
+  const found = new Set(tensors.map(({ name }) => name));
   for (const [tensor, file] of index.weightMap) if (!found.has(tensor)) throw missingTensor(tensor, file);
-  return {
-    tensors: all.filter(({ listed }) => listed).map(({ listed: _, ...tensor }) => tensor),
-    shards,
-    unlisted: all.filter(({ listed }) => !listed).map(({ name }) => name),
-  };
+  const unlisted = all.filter((tensor) => !isListed(tensor)).map(({ name }) => name);
+  return { tensors, shards, unlisted };
 }
 
 /** Refuses everything that is not the plain name of a file beside the index. */
