@@ -6,7 +6,10 @@ import { float16, float8E4m3, float8E5m2, type SmallFloat } from './formats.js';
 import { checkTarget, float32Bits } from './bits.js';
 
 /** IEEE half precision to float32. */
-export function decodeF16(codes: Uint16Array, target = new Float32Array(codes.length)): Float32Array {
+export function decodeF16(
+  codes: Uint16Array,
+  target: Float32Array = new Float32Array(codes.length),
+): Float32Array {
   const bits = targetBits(codes.length, target);
   const table = float16Table();
   for (let index = 0; index < codes.length; index++) bits[index] = table[codes[index]];
@@ -14,19 +17,28 @@ export function decodeF16(codes: Uint16Array, target = new Float32Array(codes.le
 }
 
 /** The upper half of a float32, back to float32. */
-export function decodeBf16(codes: Uint16Array, target = new Float32Array(codes.length)): Float32Array {
+export function decodeBf16(
+  codes: Uint16Array,
+  target: Float32Array = new Float32Array(codes.length),
+): Float32Array {
   const bits = targetBits(codes.length, target);
   for (let index = 0; index < codes.length; index++) bits[index] = codes[index] << 16;
   return target;
 }
 
 /** OCP E4M3 (`fn`) to float32. */
-export function decodeF8E4m3(codes: Uint8Array, target = new Float32Array(codes.length)): Float32Array {
+export function decodeF8E4m3(
+  codes: Uint8Array,
+  target: Float32Array = new Float32Array(codes.length),
+): Float32Array {
   return decodeBytes(codes, target, e4m3Table());
 }
 
 /** OCP E5M2 to float32. */
-export function decodeF8E5m2(codes: Uint8Array, target = new Float32Array(codes.length)): Float32Array {
+export function decodeF8E5m2(
+  codes: Uint8Array,
+  target: Float32Array = new Float32Array(codes.length),
+): Float32Array {
   return decodeBytes(codes, target, e5m2Table());
 }
 

@@ -11,25 +11,37 @@ const INFINITY_BITS = 0x7f800000;
 const MAGNITUDE = 0x7fffffff;
 
 /** Float32 to IEEE half precision. */
-export function encodeF16(values: Float32Array, target = new Uint16Array(values.length)): Uint16Array {
+export function encodeF16(
+  values: Float32Array,
+  target: Uint16Array = new Uint16Array(values.length),
+): Uint16Array {
   checkTarget(values.length, target.length);
   return narrow(values, target, float16);
 }
 
 /** Float32 to OCP E4M3 (`fn`). Values that round past 448, infinities included, become NaN. */
-export function encodeF8E4m3(values: Float32Array, target = new Uint8Array(values.length)): Uint8Array {
+export function encodeF8E4m3(
+  values: Float32Array,
+  target: Uint8Array = new Uint8Array(values.length),
+): Uint8Array {
   checkTarget(values.length, target.length);
   return narrow(values, target, float8E4m3);
 }
 
 /** Float32 to OCP E5M2. Values that round past 57344 become infinity. */
-export function encodeF8E5m2(values: Float32Array, target = new Uint8Array(values.length)): Uint8Array {
+export function encodeF8E5m2(
+  values: Float32Array,
+  target: Uint8Array = new Uint8Array(values.length),
+): Uint8Array {
   checkTarget(values.length, target.length);
   return narrow(values, target, float8E5m2);
 }
 
 /** Float32 to its upper half, rounded. */
-export function encodeBf16(values: Float32Array, target = new Uint16Array(values.length)): Uint16Array {
+export function encodeBf16(
+  values: Float32Array,
+  target: Uint16Array = new Uint16Array(values.length),
+): Uint16Array {
   checkTarget(values.length, target.length);
   const bits = float32Bits(values);
   for (let index = 0; index < bits.length; index++) {
