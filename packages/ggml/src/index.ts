@@ -1,6 +1,7 @@
 /** llama.cpp's engine from Node. Load it in a process of its own: native code can end the process it lives in. */
 export { engineEnvironment } from './binding/async.js';
 export { engineCommit, enginePlatform, engineRelease, type EnginePlatform } from './binding/platform.js';
+export { alignedBytes } from './api/aligned.js';
 export type { TokenBatch } from './api/batch.js';
 export { codebooksSettled, needsCodebooks, prepareCodebooks } from './api/codebooks.js';
 export { LlamaContext, type ContextOptions } from './api/context.js';
@@ -18,3 +19,6 @@ export { LlamaModel, type OpenModelOptions } from './api/model.js';
 export type { NodeObserver, ObservedNode, ObservedTensor } from './api/observe.js';
 export { encodedByteLength, requiresImportance } from './api/validate.js';
 export type { DetokenizeOptions, TokenizeOptions, Vocabulary } from './api/vocabulary.js';
+export { quantizeFile, type FileType, type QuantizeFileOptions } from './api/quantize-file.js';
+export { weightedError } from './api/weighted-error.js';
+export { WeightSlots } from './api/weights.js';

@@ -108,11 +108,13 @@ export class LlamaContext {
     const ends = this.prepare(batch);
     const { llama_decode } = this.model.engine.native;
     this.computing = true;
+    this.model.countComputation(1);
     let status: number;
     try {
       status = await callAsync(llama_decode, this.address, this.batch.asNative(batch.tokens.length));
     } finally {
       this.computing = false;
+      this.model.countComputation(-1);
     }
     this.finish(status, ends);
     signal?.throwIfAborted();

@@ -3,7 +3,7 @@ import type { TensorType } from '@bitsmith/formats';
 import { callAsync } from '../binding/async.js';
 import { ggmlTypes } from '../binding/layout.js';
 import type { Engine } from './engine.js';
-import { encodedByteLength, misuse, assertWeightType } from './validate.js';
+import { assertLength, assertWeightType, misuse } from './validate.js';
 
 /**
  * Whether bytes of a type hold only finite values; for quantized types, whether every scale is finite.
@@ -29,19 +29,30 @@ export async function checkFinite(
   return callAsync(engine.native.ggml_validate_row_data, ggmlTypes[type], bytes, bytes.byteLength);
 }
 
-/** Index of the first value that is NaN or infinite, or -1. `bits` are the raw 16-bit codes of F16 and BF16. */
-export function findNonFinite(type: 'F32' | 'F16' | 'BF16', bytes: Uint8Array): number {
-  encodedByteLength(type, 1, Math.max(1, bytes.byteLength / (type === 'F32' ? 4 : 2)));
+/**
+ * Index of the first value that is NaN or infinite; null when there is none, and for quantized types, whose values have no
+ * single place.
+ */
+export function findNonFinite(type: TensorType, bytes: Uint8Array): number | null {
+  switch (type) {
+    case 'F32':
+      return firstWithExponent(bytes, 4, 0x7f800000);
+    case 'F16':
+      return firstWithExponent(bytes, 2, 0x7c00);
+    case 'BF16':
+      return firstWithExponent(bytes, 2, 0x7f80);
+    default:
+      return null;
+  }
+}
+
+/** A float is NaN or infinite exactly when all bits of its exponent are set. */
+function firstWithExponent(bytes: Uint8Array, width: 2 | 4, exponent: number): number | null {
+  assertLength('values', 'bytes', bytes.byteLength % width, 0);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (type === 'F32') {
-    for (let i = 0; i < bytes.byteLength; i += 4) {
-      if ((view.getUint32(i, true) & 0x7f800000) === 0x7f800000) return i / 4;
-    }
-    return -1;
+  for (let offset = 0; offset < bytes.byteLength; offset += width) {
+    const bits = width === 4 ? view.getUint32(offset, true) : view.getUint16(offset, true);
+    if ((bits & exponent) === exponent) return offset / width;
   }
-  const exponent = type === 'F16' ? 0x7c00 : 0x7f80;
-  for (let i = 0; i < bytes.byteLength; i += 2) {
-    if ((view.getUint16(i, true) & exponent) === exponent) return i / 2;
-  }
-  return -1;
+  return null;
 }

@@ -8,7 +8,7 @@ import { addressOf } from '../binding/memory.js';
 import type { Address, LlamaModelParams } from '../binding/structs.js';
 import type { Engine } from './engine.js';
 import { Lifetime } from './lifetime.js';
-import { assertCount } from './validate.js';
+import { assertCount, misuse } from './validate.js';
 import { Vocabulary } from './vocabulary.js';
 
 export interface OpenModelOptions {
@@ -44,6 +44,7 @@ export class LlamaModel {
   readonly description: string;
   /** The default chat template, or null. */
   readonly chatTemplate: string | null;
+  private computations = 0;
 
   private constructor(engine: Engine, path: string, address: Address, vocabOnly: boolean) {
     const { native } = engine;
@@ -99,6 +100,18 @@ export class LlamaModel {
       (bytes) => native.llama_model_meta_val_str(this.address, key, bytes, bytes.length),
       length + 1,
     );
+  }
+
+  /** @internal Marks the start (+1) and end (-1) of a computation on another thread. */
+  countComputation(change: 1 | -1): void {
+    this.computations += change;
+  }
+
+  /** @internal @throws BitsmithError `CONTEXT_BUSY` while one of the model's contexts computes */
+  assertIdle(): void {
+    this.lifetime.assertAlive();
+    if (this.computations === 0) return;
+    throw misuse('CONTEXT_BUSY', 'a model at rest', 'one that is computing', 'Await decodeAsync first.');
   }
 
   /** Frees the model. @throws BitsmithError `ENGINE_IN_USE` while a context of it is open */

@@ -23,6 +23,8 @@ export interface ObservedTensor {
   readonly strides: readonly [number, number, number, number];
   /** Where its data lies. */
   readonly dataAddress: bigint;
+  /** Whether its data lies in main memory. */
+  readonly onHost: boolean;
   /** The data in place, from its first element to its last, gaps included. F32 only. Valid during the callback only. */
   floats(): Float32Array;
   /** The same for I32. */
@@ -141,6 +143,11 @@ export class TensorView implements ObservedTensor {
     return readPointer((viewed ?? this.address) + offsets.buffer);
   }
 
+  get onHost(): boolean {
+    const { bufferAddress } = this;
+    return bufferAddress !== null && this.reader.isHost(bufferAddress);
+  }
+
   floats(): Float32Array {
     const length = this.elementsSpanned('F32');
     return new Float32Array(this.reader.data.at(this.dataAddress, length * 4), 0, length);
@@ -152,9 +159,9 @@ export class TensorView implements ObservedTensor {
   }
 
   private elementsSpanned(expected: 'F32' | 'I32'): number {
-    const { type, shape, strides, bufferAddress, dataAddress } = this;
+    const { type, shape, strides, dataAddress } = this;
     if (type !== expected) throw misuse('NODE_TYPE', `a tensor of ${expected}`, `${type} (${this.name})`);
-    if (bufferAddress === null || dataAddress === 0n || !this.reader.isHost(bufferAddress)) {
+    if (dataAddress === 0n || !this.onHost) {
       throw misuse(
         'NODE_NOT_ON_HOST',
         'a tensor in main memory',

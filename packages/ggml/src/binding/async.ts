@@ -17,13 +17,23 @@ const waiting: (() => void)[] = [];
 const held = new Set<readonly unknown[]>();
 
 /** Calls `fn` on another thread; every argument stays referenced until it has returned. */
-export async function callAsync<Arguments extends unknown[], Result>(
+export function callAsync<Arguments extends unknown[], Result>(
+  fn: AsyncCapable<Arguments, Result>,
+  ...args: Arguments
+): Promise<Result> {
+  return callHolding(null, fn, ...args);
+}
+
+/** The same, keeping `keep` referenced as well: what the arguments point to. */
+export async function callHolding<Arguments extends unknown[], Result>(
+  keep: unknown,
   fn: AsyncCapable<Arguments, Result>,
   ...args: Arguments
 ): Promise<Result> {
   if (inFlight >= maxCallsInFlight) await new Promise<void>((resolve) => waiting.push(resolve));
   else inFlight += 1;
-  held.add(args);
+  const hold = [keep, ...args];
+  held.add(hold);
   try {
     return await new Promise<Result>((resolve, reject) => {
       fn.async(...args, (error, result) => {
@@ -32,7 +42,7 @@ export async function callAsync<Arguments extends unknown[], Result>(
       });
     });
   } finally {
-    held.delete(args);
+    held.delete(hold);
     const next = waiting.shift();
     if (next === undefined) inFlight -= 1;
     else next();
