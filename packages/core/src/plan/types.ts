@@ -45,8 +45,9 @@ export interface PlannedTensor {
   readonly tensor: string;
   readonly scheme: string;
   readonly bytes: number;
-  readonly klNats: number;
-  /** What decided it: `price`, or the constraint. */
+  /** Predicted loss; null when the scheme comes from a plan file and was never priced. */
+  readonly klNats: number | null;
+  /** What decided it, in words: the price and what one step more would buy, or the constraint. */
   readonly reason: string;
 }
 
@@ -60,9 +61,10 @@ export interface Plan {
   readonly predicted: {
     /** Exact bytes of the file, header included. */
     readonly bytes: number;
-    readonly klNats: number;
+    /** Sum over the tensors; null when one of them has no price. */
+    readonly klNats: number | null;
     readonly evidence: Evidence;
-    /** No plan of this size can be priced below this. */
-    readonly klLowerBound: number;
+    /** No plan within the budget can be priced below this; null when the plan was not solved for. */
+    readonly klLowerBound: number | null;
   };
 }

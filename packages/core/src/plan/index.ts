@@ -1,0 +1,36 @@
+/**
+ * @file The planning stage: from a budget, locks and measured losses to a plan, and plans to files and back. Everything here
+ * is a pure function: no files, clocks or native code. In order of use:
+ *
+ * 1. `parseLock`, `applyLocks`, `parseBudget`: what the user asks for.
+ * 2. `storageOptions`, `dataRange`, `resolveBudget`: what is possible, before anything is measured.
+ * 3. `probeScheme`, `encodableSchemes`: what to measure; `priceOptions`: what it means in nats.
+ * 4. `makePlan` (or `readPlanFile` and `planFromFile`): the plan.
+ * 5. `writePlanFile`, `tensorTypeFile`, `fileTypeOf`: the plan for people, for llama.cpp, and as one number.
+ */
+export { parseBudget, parseSize, resolveBudget } from './budget.js';
+export type { Budget, BudgetFacts, BudgetOptions, BudgetTerm } from './budget.js';
+export { FILE_ALIGNMENT, fileBytes, storedBytes } from './bytes.js';
+export { fileTypeOf } from './file-type.js';
+export { applyLocks, parseLock } from './locks.js';
+export type { AppliedLock, Lock } from './locks.js';
+export { dataRange, storageOptions } from './options.js';
+export type { DataRange, StorageOption, TensorOptions } from './options.js';
+export { makePlan, planHash } from './plan.js';
+export type { PlanInput } from './plan.js';
+export { PLAN_FILE_VERSION, writePlanFile } from './plan-file.js';
+export { planFromFile } from './plan-from-file.js';
+export type { PlanFromFileInput } from './plan-from-file.js';
+export { priceOptions } from './price.js';
+export type { TensorMeasurement } from './price.js';
+export { probeScheme } from './probe-scheme.js';
+export { quantizable } from './quantizable.js';
+export type { Quantizable, QuantizableTensor } from './quantizable.js';
+export { readPlanFile } from './read-plan-file.js';
+export type { PlanFile } from './read-plan-file.js';
+export { encodableSchemes, findScheme, isLegalForRows, legalSchemes, schemes } from './schemes.js';
+export type { CatalogueScheme, SchemeId } from './schemes.js';
+export { solve } from './solve.js';
+export type { KnapsackChoice, Solution } from './solve.js';
+export { tensorTypeFile } from './tensor-type-file.js';
+export type { Candidate, Choice, Plan, PlannedTensor, Scheme, SchemeFamily } from './types.js';

@@ -1,0 +1,57 @@
+/**
+ * @file What is worth considering of one choice: the candidates that no other beats in both bytes and cost, and among them
+ * those on the lower convex hull, the only ones that a relaxed (divisible) knapsack would use.
+ */
+
+/** A candidate as the solver sees it. */
+export interface KnapsackItem {
+  readonly bytes: number;
+  readonly klNats: number;
+}
+
+/** The undominated candidates of one choice: bytes ascending, cost strictly descending. */
+export interface Frontier {
+  readonly bytes: Float64Array;
+  readonly cost: Float64Array;
+  /** Index of each in the list that was given. */
+  readonly index: Int32Array;
+  /** Positions (into the arrays above) of the hull's corners, first and last included; slopes strictly flatten. */
+  readonly hull: Int32Array;
+}
+
+/** Ties go to fewer bytes, then to the earlier candidate. */
+export function frontierOf(items: readonly KnapsackItem[]): Frontier {
+  const order = items.map((_, index) => index);
+  order.sort((a, b) => items[a].bytes - items[b].bytes || items[a].klNats - items[b].klNats || a - b);
+  const kept: number[] = [];
+  let best = Infinity;
+  for (const index of order) {
+    if (items[index].klNats >= best) continue;
+    best = items[index].klNats;
+    kept.push(index);
+  }
+  const bytes = Float64Array.from(kept, (index) => items[index].bytes);
+  const cost = Float64Array.from(kept, (index) => items[index].klNats);
+  return { bytes, cost, index: Int32Array.from(kept), hull: lowerHull(bytes, cost) };
+}
+
+/** Nats saved per byte when going from one position to a later one. */
+export function slope(bytes: Float64Array, cost: Float64Array, from: number, to: number): number {
+  return (cost[from] - cost[to]) / (bytes[to] - bytes[from]);
+}
+
+/** Andrew's monotone chain, on computed slopes, so that later comparisons of the same slopes agree with it. */
+function lowerHull(bytes: Float64Array, cost: Float64Array): Int32Array {
+  const hull: number[] = [];
+  for (let position = 0; position < bytes.length; position++) {
+    while (
+      hull.length >= 2 &&
+      slope(bytes, cost, hull[hull.length - 2], hull[hull.length - 1]) <=
+        slope(bytes, cost, hull[hull.length - 1], position)
+    ) {
+      hull.pop();
+    }
+    hull.push(position);
+  }
+  return Int32Array.from(hull);
+}

@@ -1,0 +1,68 @@
+/**
+ * @file What each tensor may become, before anything is measured: the types it can be stored in with their exact bytes, and
+ * why the list is what it is. Keeping a tensor as stored loses nothing, so types that take no less room are left out.
+ */
+import type { TensorType } from '@bitsmith/formats';
+import type { ModelTensor } from '../model/types.js';
+import { FILE_ALIGNMENT, storedBytes } from './bytes.js';
+import type { AppliedLock } from './locks.js';
+import { quantizable } from './quantizable.js';
+import { encodableSchemes } from './schemes.js';
+import type { Choice } from './types.js';
+
+export interface StorageOption {
+  readonly scheme: TensorType;
+  /** Exact bytes in the file, alignment padding included. */
+  readonly bytes: number;
+}
+
+export interface TensorOptions {
+  readonly tensor: ModelTensor;
+  /** The type it is stored in stands last, where it is among them. */
+  readonly options: readonly StorageOption[];
+  readonly constraint: Choice['constraint'];
+}
+
+/** Tensor data of the smallest and the largest plan, in bytes with padding. */
+export interface DataRange {
+  readonly smallestBytes: number;
+  readonly largestBytes: number;
+}
+
+/** The options of every tensor, in the order given. */
+export function storageOptions(
+  tensors: readonly ModelTensor[],
+  locks: ReadonlyMap<string, AppliedLock> = new Map(),
+  alignment: number = FILE_ALIGNMENT,
+): readonly TensorOptions[] {
+  return tensors.map((tensor) => {
+    const { types, constraint } = allowedTypes(tensor, locks.get(tensor.name));
+    const options = types.map((scheme) => ({ scheme, bytes: storedBytes(scheme, tensor.shape, alignment) }));
+    return { tensor, options, constraint };
+  });
+}
+
+function allowedTypes(
+  tensor: ModelTensor,
+  lock: AppliedLock | undefined,
+): { types: readonly TensorType[]; constraint: Choice['constraint'] } {
+  const { allowed, reason } = quantizable(tensor);
+  if (!allowed) return { types: [tensor.type], constraint: { kind: 'kept', note: reason } };
+  if (lock !== undefined) return { types: [lock.scheme], constraint: { kind: 'lock', note: lock.text } };
+  const smaller = encodableSchemes(tensor.shape[0], tensor.type);
+  if (smaller.length > 0) return { types: [...smaller, tensor.type], constraint: null };
+  const note = `nothing smaller than ${tensor.type} can store rows of ${tensor.shape[0]} weights`;
+  return { types: [tensor.type], constraint: { kind: 'only-legal', note } };
+}
+
+/** The sizes that plans over these options can have. */
+export function dataRange(options: readonly TensorOptions[]): DataRange {
+  let smallestBytes = 0;
+  let largestBytes = 0;
+  for (const { options: choices } of options) {
+    const sizes = choices.map(({ bytes }) => bytes);
+    smallestBytes += Math.min(...sizes);
+    largestBytes += Math.max(...sizes);
+  }
+  return { smallestBytes, largestBytes };
+}

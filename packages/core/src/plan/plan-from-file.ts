@@ -1,0 +1,51 @@
+/** @file A plan out of a plan file's schemes: they win over prices, locks win over them, and every figure is computed anew. */
+import type { TensorType } from '@bitsmith/formats';
+import type { ModelTensor } from '../model/types.js';
+import { FILE_ALIGNMENT, storedBytes } from './bytes.js';
+import type { AppliedLock } from './locks.js';
+import { assemblePlan, constraintReason } from './plan.js';
+import type { PlanInput } from './plan.js';
+import { quantizable } from './quantizable.js';
+import type { PlanFile } from './read-plan-file.js';
+import type { Choice, Plan, PlannedTensor } from './types.js';
+
+export interface PlanFromFileInput {
+  readonly source: PlanInput['source'];
+  readonly file: PlanFile;
+  /** All tensors of the model, in file order. */
+  readonly tensors: readonly ModelTensor[];
+  readonly headerBytes: number;
+  readonly locks?: ReadonlyMap<string, AppliedLock>;
+  /** Prices, where they are known. */
+  readonly choices?: readonly Choice[];
+  readonly alignment?: number;
+}
+
+/**
+ * The plan that the file asks for. It may pass the budget that the file was once made for: that is then the editor's wish,
+ * and shows in `predicted.bytes` against `budget.bytes`.
+ */
+export function planFromFile(input: PlanFromFileInput): Plan {
+  const { source, file, headerBytes, locks = new Map(), choices = [], alignment = FILE_ALIGNMENT } = input;
+  const priced = new Map(choices.map((choice) => [choice.tensor, choice]));
+  const tensors = input.tensors.map((tensor): PlannedTensor => {
+    const lock = locks.get(tensor.name);
+    const scheme = lock?.scheme ?? (file.schemes.get(tensor.name) as TensorType);
+    const bytes = storedBytes(scheme, tensor.shape, alignment);
+    const klNats = knownPrice(tensor, scheme, priced.get(tensor.name));
+    return { tensor: tensor.name, scheme, bytes, klNats, reason: reasonOf(tensor, lock) };
+  });
+  return assemblePlan({ source, budget: file.budget, headerBytes, tensors, klLowerBound: null });
+}
+
+function knownPrice(tensor: ModelTensor, scheme: TensorType, choice: Choice | undefined): number | null {
+  if (scheme === tensor.type) return 0;
+  return choice?.candidates.find((candidate) => candidate.scheme === scheme)?.klNats ?? null;
+}
+
+function reasonOf(tensor: ModelTensor, lock: AppliedLock | undefined): string {
+  const { allowed, reason } = quantizable(tensor);
+  if (!allowed) return constraintReason({ kind: 'kept', note: reason });
+  if (lock !== undefined) return constraintReason({ kind: 'lock', note: lock.text });
+  return constraintReason({ kind: 'plan-file', note: 'as the plan file says' });
+}

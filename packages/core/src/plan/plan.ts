@@ -1,0 +1,109 @@
+/**
+ * @file Assembles a plan: solves for the budget, or takes the schemes of a plan file, and says of every tensor what decided
+ * it. A plan is a pure function of its input, hash included.
+ */
+import { createHash } from 'node:crypto';
+import { fileBytes } from './bytes.js';
+import { solve } from './solve.js';
+import type { Candidate, Choice, Plan, PlannedTensor } from './types.js';
+import { formatCount, formatNats } from './units.js';
+
+export interface PlanInput {
+  readonly source: { readonly name: string; readonly sha256: string };
+  readonly choices: readonly Choice[];
+  /** What was asked for, and the bytes the whole file may have. */
+  readonly budget: { readonly request: string; readonly bytes: number };
+  /** Bytes of the header to be written; they do not depend on the plan. */
+  readonly headerBytes: number;
+  /** Partial plans the exact search may make; see `solve`. */
+  readonly workLimit?: number;
+}
+
+/**
+ * The plan of least predicted loss within the budget.
+ * @throws BitsmithError `BUDGET_IMPOSSIBLE` when even the smallest candidates do not fit.
+ */
+export function makePlan(input: PlanInput): Plan {
+  const { source, choices, budget, headerBytes, workLimit } = input;
+  const solution = solve(choices, budget.bytes - headerBytes, { workLimit });
+  const tensors = choices.map((choice, index) => {
+    const candidate = choice.candidates[solution.picked[index]];
+    return {
+      tensor: choice.tensor,
+      scheme: candidate.scheme,
+      bytes: candidate.bytes,
+      klNats: candidate.klNats,
+      reason:
+        choice.constraint === null
+          ? priceReason(choice.candidates, candidate)
+          : constraintReason(choice.constraint),
+    };
+  });
+  return assemblePlan({ source, budget, headerBytes, tensors, klLowerBound: solution.lowerBound });
+}
+
+/** Puts hash and totals to a list of decided tensors. */
+export function assemblePlan(parts: {
+  readonly source: PlanInput['source'];
+  readonly budget: PlanInput['budget'];
+  readonly headerBytes: number;
+  readonly tensors: readonly PlannedTensor[];
+  readonly klLowerBound: number | null;
+}): Plan {
+  const { source, budget, headerBytes, tensors, klLowerBound } = parts;
+  const bytes = fileBytes(
+    headerBytes,
+    tensors.map((tensor) => tensor.bytes),
+  );
+  const klNats = tensors.reduce<number | null>(
+    (sum, tensor) => (sum === null || tensor.klNats === null ? null : sum + tensor.klNats),
+    0,
+  );
+  return {
+    version: 1,
+    hash: planHash(source.sha256, tensors),
+    source: { name: source.name, sha256: source.sha256 },
+    budget: { request: budget.request, bytes: budget.bytes },
+    tensors,
+    predicted: { bytes, klNats, evidence: 'estimated', klLowerBound },
+  };
+}
+
+/** SHA-256 of the source's hash and every tensor's scheme, as JSON with the tensors in order of their names. */
+export function planHash(
+  sourceSha256: string,
+  tensors: readonly { readonly tensor: string; readonly scheme: string }[],
+): string {
+  const schemes = tensors
+    .map(({ tensor, scheme }): [string, string] => [tensor, scheme])
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return createHash('sha256')
+    .update(JSON.stringify({ source: sourceSha256, tensors: schemes }))
+    .digest('hex');
+}
+
+/** What decided for a tensor that was not free, in words. */
+export function constraintReason({ kind, note }: NonNullable<Choice['constraint']>): string {
+  switch (kind) {
+    case 'lock':
+      return `locked by '${note}'`;
+    case 'kept':
+    case 'only-legal':
+      return `kept as stored: ${note}`;
+    case 'plan-file':
+      return note;
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** Names the nearest step up: what it would save, and for how many bytes. */
+function priceReason(candidates: readonly Candidate[], taken: Candidate): string {
+  const better = candidates
+    .filter(({ bytes, klNats }) => bytes > taken.bytes && klNats < taken.klNats)
+    .toSorted((a, b) => a.bytes - b.bytes || a.klNats - b.klNats);
+  if (better.length === 0) return 'by price: nothing would lose less';
+  const [next] = better;
+  const saved = formatNats(taken.klNats - next.klNats);
+  return `by price: ${next.scheme} would save ${saved} nats for ${formatCount(next.bytes - taken.bytes)} bytes more`;
+}
