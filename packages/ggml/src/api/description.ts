@@ -14,4 +14,6 @@ export interface EngineDescription {
   readonly cpuLevel: string;
   /** The instruction sets in use, in llama.cpp's words. */
   readonly cpuFeatures: string;
+  /** Whether the encoders' known bytes came out bit for bit; known after a probe only. */
+  readonly bitExact?: boolean;
 }

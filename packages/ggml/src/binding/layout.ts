@@ -13,6 +13,7 @@ export const structSizes = {
   llama_model_kv_override: 264,
   llama_model_tensor_override: 16,
   llama_model_imatrix_data: 24,
+  ggml_init_params: 24,
 } as const;
 
 /** Members of `struct ggml_tensor`, which is read and patched in place, one field at a time. */
@@ -87,8 +88,11 @@ export const ggmlTypes = {
 /** `GGML_TYPE_COUNT`: in parameters it means "not set". */
 export const ggmlTypeCount = 43;
 
-/** Numbers of `enum ggml_op` that callers ask for by name. */
+/** Numbers of `enum ggml_op` that the start-up checks know. */
 export const ggmlOps = { NONE: 0, MUL_MAT: 29, MUL_MAT_ID: 30, GET_ROWS: 40 } as const;
+
+/** `sizeof(struct ggml_object)`: what a context stores in front of each tensor. */
+export const objectSize = 32;
 
 /** Numbers of `enum llama_ftype`, under the names that llama.cpp's own quantizer uses. */
 export const llamaFileTypes = {
@@ -130,10 +134,5 @@ export const llamaFileTypes = {
   Q2_0: 41,
 } as const;
 
-/** `enum llama_load_mode`, `llama_split_mode`, `llama_flash_attn_type`, `llama_lazy_mode`. */
+/** Numbers of `enum llama_load_mode`. */
 export const loadModes = { none: 0, memoryMap: 1 } as const;
-export const splitModes = { none: 0, layer: 1 } as const;
-export const flashAttention = { auto: -1, disabled: 0, enabled: 1 } as const;
-export const lazyModes = { off: 0, auto: 1 } as const;
-/** `GGML_BACKEND_DEVICE_TYPE_CPU` */
-export const cpuDeviceType = 0;

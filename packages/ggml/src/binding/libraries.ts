@@ -3,11 +3,13 @@ import koffi, { type LibraryHandle, type TypeObject } from 'koffi';
 import type { AsyncCapable } from './async.js';
 import { engineMissing, type EngineLocation } from './platform.js';
 import {
+  ggmlInitParams,
   llamaBatch,
   llamaContextParams,
   llamaModelParams,
   llamaQuantizeParams,
   type Address,
+  type GgmlInitParams,
   type LlamaBatch,
   type LlamaContextParams,
   type LlamaModelParams,
@@ -38,6 +40,21 @@ function declareBase(l: LibraryHandle) {
     ggml_type_name: declare<[number], string>(l, 'ggml_type_name', 'str', ['int']),
     ggml_type_size: declare<[number], number>(l, 'ggml_type_size', 'size_t', ['int']),
     ggml_blck_size: declare<[number], number>(l, 'ggml_blck_size', 'int64_t', ['int']),
+    ggml_tensor_overhead: declare<[], number>(l, 'ggml_tensor_overhead', 'size_t', []),
+    ggml_init: declare<[GgmlInitParams], NullableAddress>(l, 'ggml_init', 'void *', [ggmlInitParams]),
+    ggml_free: declare<[Address], void>(l, 'ggml_free', 'void', ['void *']),
+    ggml_new_tensor_2d: declare<[Address, number, number, number], Address>(
+      l,
+      'ggml_new_tensor_2d',
+      'void *',
+      ['void *', 'int', 'int64_t', 'int64_t'],
+    ),
+    ggml_set_name: declare<[Address, string], Address>(l, 'ggml_set_name', 'void *', ['void *', 'str']),
+    ggml_mul_mat: declare<[Address, Address, Address], Address>(l, 'ggml_mul_mat', 'void *', [
+      'void *',
+      'void *',
+      'void *',
+    ]),
     ggml_op_name: declare<[number], string>(l, 'ggml_op_name', 'str', ['int']),
     ggml_get_type_traits: declare<[number], Address>(l, 'ggml_get_type_traits', 'void *', ['int']),
     ggml_quantize_requires_imatrix: declare<[number], boolean>(l, 'ggml_quantize_requires_imatrix', 'bool', [

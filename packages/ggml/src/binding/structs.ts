@@ -1,5 +1,6 @@
 /** @file The by-value structs of llama.cpp as koffi types, member by member, and their shapes in TypeScript. */
 import koffi from 'koffi';
+import type { structSizes } from './layout.js';
 
 /** A native address; null is the null pointer. */
 export type Address = bigint;
@@ -181,12 +182,25 @@ export const llamaBatch = koffi.struct({
   logits: 'void *',
 });
 
+export interface GgmlInitParams {
+  mem_size: number;
+  mem_buffer: NullableAddress;
+  no_alloc: boolean;
+}
+
+export const ggmlInitParams = koffi.struct({
+  mem_size: 'size_t',
+  mem_buffer: 'void *',
+  no_alloc: 'bool',
+});
+
 /** `sizeof` of each by-value struct as koffi lays it out, to be held against `structSizes`. */
-export function measuredStructSizes(): Readonly<Record<string, number>> {
+export function measuredStructSizes(): Readonly<Partial<Record<keyof typeof structSizes, number>>> {
   return {
     llama_model_params: koffi.sizeof(llamaModelParams),
     llama_context_params: koffi.sizeof(llamaContextParams),
     llama_model_quantize_params: koffi.sizeof(llamaQuantizeParams),
     llama_batch: koffi.sizeof(llamaBatch),
+    ggml_init_params: koffi.sizeof(ggmlInitParams),
   };
 }
