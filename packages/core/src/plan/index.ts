@@ -4,7 +4,7 @@
  *
  * 1. `parseLock`, `applyLocks`, `parseBudget`: what the user asks for.
  * 2. `storageOptions`, `dataRange`, `resolveBudget`: what is possible, before anything is measured.
- * 3. `probeScheme`, `encodableSchemes`: what to measure; `priceOptions`: what it means in nats.
+ * 3. `encodableSchemes`: what to measure; `priceOptions`: what it means in nats.
  * 4. `makePlan` (or `readPlanFile` and `planFromFile`): the plan.
  * 5. `writePlanFile`, `tensorTypeFile`, `fileTypeOf`: the plan for people, for llama.cpp, and as one number.
  */
@@ -23,7 +23,6 @@ export { planFromFile } from './plan-from-file.js';
 export type { PlanFromFileInput } from './plan-from-file.js';
 export { priceOptions } from './price.js';
 export type { TensorMeasurement } from './price.js';
-export { probeScheme } from './probe-scheme.js';
 export { quantizable } from './quantizable.js';
 export type { Quantizable, QuantizableTensor } from './quantizable.js';
 export { readPlanFile } from './read-plan-file.js';
@@ -33,4 +32,6 @@ export type { CatalogueScheme, SchemeId } from './schemes.js';
 export { solve } from './solve.js';
 export type { KnapsackChoice, Solution } from './solve.js';
 export { tensorTypeFile } from './tensor-type-file.js';
+export { worthMeasuring } from './worth-measuring.js';
+export type { OpenCandidate } from './worth-measuring.js';
 export type { Candidate, Choice, Plan, PlannedTensor, Scheme, SchemeFamily } from './types.js';

@@ -1,0 +1,195 @@
+/**
+ * @file Calibration: runs the model over text and keeps, for every weight, the mean square of its inputs (the importance
+ * matrix), and how often each embedding row is looked up. Ranges of chunks are artifacts of their own, so an interrupted
+ * calibration continues; the sum over ranges is the same however often it was interrupted.
+ */
+import { type ImportanceEntry, type ImportanceMatrix, layoutImatrix, writeImatrix } from '@bitsmith/formats';
+import { writeAtomically } from '../io/file-sink.js';
+import { readImportance } from '../io/read-importance.js';
+import { sha256File } from '../io/hash.js';
+import type { SourceModel } from '../model/types.js';
+import { quantizable } from '../plan/quantizable.js';
+import type { RunContext } from '../run/context.js';
+import type { Work } from '../run/events.js';
+import type { TaskIdentity } from '../run/store.js';
+import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
+import { ENGINE_RELEASE } from '../engine/release.js';
+import type { TokenizedText } from '../text/tokenize.js';
+import { ImportanceAccumulator, ROW_COUNTS } from './accumulator.js';
+
+/** An importance matrix in the store. */
+export interface Calibration {
+  readonly path: string;
+  readonly sha256: string;
+  /** Tokens it was measured on. */
+  readonly tokens: number;
+  readonly dataset: string;
+}
+
+/** Tokens a range holds, about: what is lost when a calibration is interrupted. */
+const RANGE_TOKENS = 8192;
+
+interface Range {
+  readonly task: TaskIdentity;
+  readonly chunks: readonly Int32Array[];
+}
+
+/** Measures the importance matrix of a model on a text. */
+export async function* calibrate(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+): Work<Calibration> {
+  return yield* stage('calibrate', `importance matrix on ${text.name}`, async function* () {
+    const ranges = cutIntoRanges(model, text);
+    const total = text.chunks.length * text.contextTokens;
+    const summary = `${total.toLocaleString('en')} tokens`;
+    const whole = wholeTask(model, text);
+    const known = await run.store.find(whole, 'gguf');
+    if (known !== null) {
+      return { result: await describeCalibration(known, total, text.name), summary, cached: true };
+    }
+    yield* streamed((emit) => collectMissing(run, model, text, ranges, emit));
+    const merged = await mergeRanges(run, model, text, ranges);
+    const file = run.store.temporaryPath('gguf');
+    await writeAtomically(file, (sink) => writeImatrix(sink, layoutImatrix(merged)));
+    const path = await run.store.adopt(file, whole, 'gguf');
+    return { result: await describeCalibration(path, total, text.name), summary, cached: false };
+  });
+}
+
+/** Takes an importance matrix that was made elsewhere; completes it where tensors have no entry. */
+export async function* adoptCalibration(
+  run: RunContext,
+  model: SourceModel,
+  file: string,
+): Work<Calibration> {
+  return yield* stage('calibrate', `importance matrix from ${file}`, async function* () {
+    const matrix = completed(await readImportance(file, run.signal), model);
+    const task: TaskIdentity = {
+      kind: 'importance',
+      version: 1,
+      parameters: { adopted: true },
+      inputs: { model: model.sha256, file: await run.store.fileHash(file, run.signal) },
+    };
+    const temporary = run.store.temporaryPath('gguf');
+    await writeAtomically(temporary, (sink) => writeImatrix(sink, layoutImatrix(matrix)));
+    const path = await run.store.adopt(temporary, task, 'gguf');
+    const tokens = matrix.chunkCount * matrix.chunkSize;
+    const result = await describeCalibration(path, tokens, matrix.datasets.join(', '));
+    yield { type: 'progress', stage: 'calibrate', done: tokens, total: tokens, unit: 'tokens' };
+    return { result, summary: `${matrix.entries.size} entries`, cached: true };
+  });
+}
+
+async function describeCalibration(path: string, tokens: number, dataset: string): Promise<Calibration> {
+  return { path, sha256: await sha256File(path), tokens, dataset };
+}
+
+function wholeTask(model: SourceModel, text: TokenizedText): TaskIdentity {
+  return {
+    kind: 'importance',
+    version: 1,
+    parameters: { contextTokens: text.contextTokens, chunks: text.chunks.length, engine: ENGINE_RELEASE },
+    inputs: { model: model.sha256, text: text.sha256 },
+  };
+}
+
+function cutIntoRanges(model: SourceModel, text: TokenizedText): Range[] {
+  const perRange = Math.max(1, Math.floor(RANGE_TOKENS / text.contextTokens));
+  const ranges: Range[] = [];
+  for (let first = 0; first < text.chunks.length; first += perRange) {
+    const chunks = text.chunks.slice(first, first + perRange);
+    const task: TaskIdentity = {
+      kind: 'importance-range',
+      version: 1,
+      parameters: { contextTokens: text.contextTokens, first, chunks: chunks.length, engine: ENGINE_RELEASE },
+      inputs: { model: model.sha256, text: text.sha256 },
+    };
+    ranges.push({ task, chunks });
+  }
+  return ranges;
+}
+
+async function collectMissing(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+  ranges: readonly Range[],
+  emit: (
+    event: { type: 'progress'; stage: 'calibrate'; done: number; total: number; unit: 'tokens' } | Crash,
+  ) => void,
+): Promise<void> {
+  const total = text.chunks.length * text.contextTokens;
+  const absent = async (): Promise<Range[]> => {
+    const found = await Promise.all(ranges.map((range) => run.store.find(range.task, 'gguf')));
+    return ranges.filter((_, index) => found[index] === null);
+  };
+  await withNewEngineAfterCrash(
+    async () => (await absent()).length,
+    async () => {
+      const missing = await absent();
+      let done = total - missing.reduce((sum, range) => sum + range.chunks.length * text.contextTokens, 0);
+      for (const range of missing) {
+        const temporary = run.store.temporaryPath('gguf');
+        await run.engine.run(
+          'calibrate',
+          {
+            ggufPath: model.ggufPath,
+            contextTokens: text.contextTokens,
+            dataset: text.name,
+            ranges: [{ chunks: range.chunks, output: temporary }],
+          },
+          {
+            signal: run.signal,
+            onEvent: ({ tokens }) => {
+              done += tokens;
+              emit({ type: 'progress', stage: 'calibrate', done, total, unit: 'tokens' });
+            },
+          },
+        );
+        await run.store.adopt(temporary, range.task, 'gguf');
+      }
+    },
+    (error) => emit({ type: 'note', level: 'warning', message: error.message }),
+  );
+}
+
+interface Crash {
+  readonly type: 'note';
+  readonly level: 'warning';
+  readonly message: string;
+}
+
+async function mergeRanges(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+  ranges: readonly Range[],
+): Promise<ImportanceMatrix> {
+  const vocabulary = model.tensors.find((tensor) => tensor.name === 'token_embd.weight')?.shape[1] ?? 0;
+  const accumulator = new ImportanceAccumulator(vocabulary);
+  for (const range of ranges)
+    accumulator.merge(await readImportance(run.store.pathOf(range.task, 'gguf'), run.signal));
+  const about = { dataset: text.name, chunks: text.chunks.length, contextTokens: text.contextTokens };
+  return completed(accumulator.toImportanceMatrix(about), model);
+}
+
+/**
+ * Gives every tensor that can be quantized an entry. What was never seen as the input of a matrix product, above all an
+ * embedding that is only looked up, gets equal weights: encoders still do better with a constant vector than without one.
+ */
+function completed(matrix: ImportanceMatrix, model: SourceModel): ImportanceMatrix {
+  const entries = new Map(matrix.entries);
+  for (const tensor of model.tensors) {
+    if (entries.has(tensor.name) || !quantizable(tensor).allowed) continue;
+    entries.set(tensor.name, uniformEntry(tensor.shape[0]));
+  }
+  const sorted = new Map([...entries].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const extra = matrix.extra.has(ROW_COUNTS) ? matrix.extra : new Map();
+  return { ...matrix, entries: sorted, extra };
+}
+
+function uniformEntry(columns: number): ImportanceEntry {
+  return { columns, matrices: 1, inSum2: new Float32Array(columns).fill(1), counts: Float32Array.of(1) };
+}

@@ -1,0 +1,90 @@
+/** @file Rows of a stored tensor to rows in another scheme: read, decode to floats, check, encode. */
+import { BitsmithError, type ImportanceMatrix, tensorTypes, type TensorType } from '@bitsmith/formats';
+import { checkFinite, decodeRows, encodeRows, type Engine, findNonFinite } from '@bitsmith/ggml';
+import { type ColumnWeights, columnWeights, vectorOfRow } from '../calibrate/column-weights.js';
+import type { StoredTensor, WeightFiles } from '../model/weight-files.js';
+import type { Slab } from './slabs.js';
+
+/** Buffers of one lane, reused from slab to slab. */
+export class EncoderLane {
+  private readonly engine: Engine;
+  private readonly files: WeightFiles;
+  private source: Uint8Array = new Uint8Array(0);
+  private values: Float32Array = new Float32Array(0);
+  private encoded: Uint8Array = new Uint8Array(0);
+
+  constructor(engine: Engine, files: WeightFiles) {
+    this.engine = engine;
+    this.files = files;
+  }
+
+  /**
+   * Encodes one slab.
+   * @returns a view of the slab's bytes in `scheme`, valid until the lane's next slab.
+   * @throws BitsmithError `WEIGHT_NOT_FINITE` naming the tensor and the position.
+   */
+  async encode(
+    tensor: StoredTensor,
+    slab: Slab,
+    scheme: TensorType,
+    weights: ColumnWeights | null,
+  ): Promise<Uint8Array> {
+    const { rows, firstRow } = slab;
+    const { rowLength, type } = tensor;
+    const bytes = (this.source = grown(this.source, rows * tensor.rowBytes)).subarray(
+      0,
+      rows * tensor.rowBytes,
+    );
+    await this.files.readRows(tensor.name, firstRow, bytes);
+    await this.refuseNonFinite(tensor, slab, bytes);
+    if (scheme === type) return bytes;
+    const values = (this.values = grownFloats(this.values, rows * rowLength)).subarray(0, rows * rowLength);
+    await decodeRows(this.engine, { type, bytes, rows, rowLength }, values);
+    const { blockSize, blockBytes } = tensorTypes[scheme];
+    const length = (rowLength / blockSize) * blockBytes * rows;
+    const encoded = (this.encoded = grown(this.encoded, length)).subarray(0, length);
+    const importance = weights === null ? undefined : vectorOfRow(weights, tensor, firstRow);
+    await encodeRows(this.engine, { type: scheme, values, rows, rowLength, importance }, encoded);
+    return encoded;
+  }
+
+  private async refuseNonFinite(tensor: StoredTensor, slab: Slab, bytes: Uint8Array): Promise<void> {
+    if (await checkFinite(this.engine, tensor.type, bytes)) return;
+    const where = placeOfNonFinite(tensor, slab, bytes);
+    throw new BitsmithError(
+      'validation',
+      'WEIGHT_NOT_FINITE',
+      `expected finite weights, found NaN or infinity in ${tensor.name}, ${where}`,
+      {
+        suggestion:
+          'The source is damaged or its training diverged: export it again. Non-finite weights are never written.',
+      },
+    );
+  }
+}
+
+/** The importance vectors a scheme needs for a tensor; none for floats. */
+export function weightsFor(
+  importance: ImportanceMatrix,
+  tensor: StoredTensor,
+  scheme: TensorType,
+): ColumnWeights | null {
+  return tensorTypes[scheme].blockSize === 1 ? null : columnWeights(importance, tensor);
+}
+
+function grown(buffer: Uint8Array, length: number): Uint8Array {
+  return buffer.byteLength >= length ? buffer : new Uint8Array(length);
+}
+
+function grownFloats(buffer: Float32Array, length: number): Float32Array {
+  return buffer.length >= length ? buffer : new Float32Array(length);
+}
+
+/** Row and column where single weights can be told apart, else the rows that were read. */
+function placeOfNonFinite(tensor: StoredTensor, { firstRow, rows }: Slab, bytes: Uint8Array): string {
+  if (tensor.type !== 'F32' && tensor.type !== 'F16' && tensor.type !== 'BF16') {
+    return `rows ${firstRow} to ${firstRow + rows - 1}`;
+  }
+  const index = findNonFinite(tensor.type, bytes) ?? 0;
+  return `row ${firstRow + Math.floor(index / tensor.rowLength)}, column ${index % tensor.rowLength}`;
+}

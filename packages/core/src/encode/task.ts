@@ -1,0 +1,117 @@
+/**
+ * @file In the engine: encodes a plan's tensors into their places in the unfinished output. Lanes work on slabs of rows
+ * side by side; a line in the journal says that a tensor is complete, so that a later run continues after it.
+ */
+import { appendFile, type FileHandle, open } from 'node:fs/promises';
+import { tensorTypes, type TensorType } from '@bitsmith/formats';
+import type { TaskHandler, TaskType } from '../engine/protocol.js';
+import { nativeEngine } from '../engine/session.js';
+import { fileError } from '../io/file-errors.js';
+import { writeAt } from '../io/file-sink.js';
+import { readImportance } from '../io/read-importance.js';
+import { type StoredTensor, WeightFiles } from '../model/weight-files.js';
+import { inLanes } from '../run/lanes.js';
+import type { ColumnWeights } from '../calibrate/column-weights.js';
+import { EncoderLane, weightsFor } from './encode-rows.js';
+import { cutIntoSlabs, type Slab } from './slabs.js';
+
+/** A tensor's place in the output. */
+export interface EncodedPlace {
+  readonly name: string;
+  readonly scheme: TensorType;
+  readonly offset: number;
+}
+
+export type EncodeTask = TaskType<
+  {
+    readonly files: readonly string[];
+    readonly importancePath: string;
+    readonly outputPath: string;
+    readonly journalPath: string;
+    readonly tensors: readonly EncodedPlace[];
+  },
+  { readonly tensor: string; readonly weights: number; readonly complete: boolean },
+  null
+>;
+
+/** Weights a lane holds at once: large enough to hide the call, small enough to stay near the cache. */
+const SLAB_WEIGHTS = 1 << 19;
+
+interface SlabJob {
+  readonly place: EncodedPlace;
+  readonly tensor: StoredTensor;
+  readonly weights: ColumnWeights | null;
+  readonly slab: Slab;
+  /** Shared by the slabs of a tensor: how many are still to be written. */
+  readonly progress: { slabsLeft: number };
+}
+
+export const runEncode: TaskHandler<EncodeTask> = async (parameters, report, settings) => {
+  const engine = nativeEngine(settings);
+  const files = await WeightFiles.open(parameters.files);
+  const output = await openOutput(parameters.outputPath);
+  try {
+    const importance = await readImportance(parameters.importancePath);
+    const freeLanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
+    await inLanes(settings.threads, slabJobs(parameters, files, importance), async (job) => {
+      const lane = freeLanes.pop() as EncoderLane;
+      try {
+        await encodeSlab(lane, job, output, parameters);
+      } finally {
+        freeLanes.push(lane);
+      }
+      const { tensor, slab, progress } = job;
+      const complete = progress.slabsLeft === 0;
+      report({ tensor: tensor.name, weights: slab.rows * tensor.rowLength, complete });
+    });
+    return null;
+  } finally {
+    await output.close();
+    await files.close();
+  }
+};
+
+async function openOutput(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'r+');
+  } catch (error) {
+    throw fileError(error, path, 'write');
+  }
+}
+
+function* slabJobs(
+  { tensors }: EncodeTask['parameters'],
+  files: WeightFiles,
+  importance: Awaited<ReturnType<typeof readImportance>>,
+): Generator<SlabJob> {
+  for (const place of tensors) {
+    const tensor = files.tensor(place.name);
+    const weights = place.scheme === tensor.type ? null : weightsFor(importance, tensor, place.scheme);
+    const rowsPerMatrix = tensor.shape[1] ?? 1;
+    const slabs = cutIntoSlabs(
+      { rowLength: tensor.rowLength, rows: tensor.rows, rowsPerMatrix },
+      SLAB_WEIGHTS,
+    );
+    const progress = { slabsLeft: slabs.length };
+    for (const slab of slabs) yield { place, tensor, weights, slab, progress };
+  }
+}
+
+async function encodeSlab(
+  lane: EncoderLane,
+  { place, tensor, weights, slab, progress }: SlabJob,
+  output: FileHandle,
+  { outputPath, journalPath }: EncodeTask['parameters'],
+): Promise<void> {
+  const bytes = await lane.encode(tensor, slab, place.scheme, weights);
+  const { blockSize, blockBytes } = tensorTypes[place.scheme];
+  const rowBytes = (tensor.rowLength / blockSize) * blockBytes;
+  await writeAt(output, outputPath, bytes, place.offset + slab.firstRow * rowBytes);
+  progress.slabsLeft--;
+  if (progress.slabsLeft > 0) return;
+  try {
+    await appendFile(journalPath, `${JSON.stringify(tensor.name)}\n`);
+  } catch (error) {
+    throw fileError(error, journalPath, 'write');
+  }
+}

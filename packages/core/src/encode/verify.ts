@@ -1,0 +1,59 @@
+/** @file The written file reopened: every tensor there, every group decoded beside the source, before anyone sees it. */
+import { BitsmithError } from '@bitsmith/formats';
+import type { SourceModel } from '../model/types.js';
+import type { RunContext } from '../run/context.js';
+import type { RunEvent, Work } from '../run/events.js';
+import { stage, streamed } from '../run/work.js';
+
+/** Relative weight error of each tensor of the written file. */
+export type WeightErrors = ReadonlyMap<string, number>;
+
+/** The coarsest schemes (1.6 bits, weighted by importance) stay below this; a wrong or misplaced block does not. */
+const LARGEST_RELATIVE_ERROR = 1.5;
+
+/** @throws BitsmithError `OUTPUT_BROKEN` when a tensor is missing, extra, undecodable, non-finite or wrong. */
+export async function* verifyWeights(
+  run: RunContext,
+  model: SourceModel,
+  outputPath: string,
+): Work<WeightErrors> {
+  return yield* stage('verify', 'the written file, decoded', async function* () {
+    const errors = new Map<string, number>();
+    let done = 0;
+    yield* streamed<RunEvent, null>((emit) =>
+      run.engine.run(
+        'verify',
+        { files: model.files.map((file) => file.path), outputPath },
+        {
+          signal: run.signal,
+          onEvent: ({ tensor, elements, relativeError }) => {
+            errors.set(tensor, relativeError);
+            done += elements;
+            emit({
+              type: 'progress',
+              stage: 'verify',
+              done,
+              total: model.parameterCount,
+              unit: 'weights',
+              item: tensor,
+            });
+          },
+        },
+      ),
+    );
+    for (const [tensor, error] of errors) {
+      if (error > LARGEST_RELATIVE_ERROR) {
+        throw new BitsmithError(
+          'validation',
+          'OUTPUT_BROKEN',
+          `expected ${tensor} of the written file within ${LARGEST_RELATIVE_ERROR} of the source (relative error), found ${error.toPrecision(3)}`,
+          {
+            suggestion:
+              'The file was not published. Run the same command again; if it happens again, check the disk.',
+          },
+        );
+      }
+    }
+    return { result: errors, summary: `${errors.size} tensors decoded`, cached: false };
+  });
+}

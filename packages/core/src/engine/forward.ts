@@ -1,0 +1,76 @@
+/**
+ * @file Chunks of tokens through a model, several sequences a batch, as llama.cpp's own tools run them, so that numbers
+ * can be compared with theirs.
+ */
+import { LlamaContext, type LlamaModel, type NodeObserver } from '@bitsmith/ggml';
+
+const BATCH_TOKENS = 2048;
+
+/** A context that takes whole chunks of `contextTokens`, as many a batch as `BATCH_TOKENS` allow. */
+export class ChunkRunner {
+  readonly contextTokens: number;
+  /** Chunks in one batch. */
+  readonly sequences: number;
+  readonly context: LlamaContext;
+  private readonly vocabulary: number;
+
+  private constructor(context: LlamaContext, contextTokens: number, sequences: number, vocabulary: number) {
+    this.context = context;
+    this.contextTokens = contextTokens;
+    this.sequences = sequences;
+    this.vocabulary = vocabulary;
+  }
+
+  static create(
+    model: LlamaModel,
+    options: { contextTokens: number; threads: number; chunks: number; observe?: NodeObserver },
+  ): ChunkRunner {
+    const { contextTokens, threads, chunks, observe } = options;
+    const sequences = Math.max(1, Math.min(chunks, Math.floor(BATCH_TOKENS / contextTokens)));
+    const context = LlamaContext.create(model, {
+      contextTokens: contextTokens * sequences,
+      batchTokens: contextTokens * sequences,
+      sequences,
+      threads,
+      observe,
+    });
+    return new ChunkRunner(context, contextTokens, sequences, model.vocabulary.size);
+  }
+
+  /**
+   * Runs up to `sequences` chunks at once. Logits are computed from position `firstOutput` of every chunk on.
+   * @returns a view of [chunks x (contextTokens - firstOutput), vocabulary] logits, valid until the next run.
+   */
+  run(chunks: readonly Int32Array[], firstOutput: number): Float32Array {
+    const { contextTokens, context } = this;
+    const count = chunks.length * contextTokens;
+    const tokens = new Int32Array(count);
+    const positions = new Int32Array(count);
+    const sequenceIds = new Int32Array(count);
+    const outputs = new Uint8Array(count);
+    chunks.forEach((chunk, sequence) => {
+      const base = sequence * contextTokens;
+      tokens.set(chunk, base);
+      for (let k = 0; k < contextTokens; k++) {
+        positions[base + k] = k;
+        sequenceIds[base + k] = sequence;
+        outputs[base + k] = k >= firstOutput ? 1 : 0;
+      }
+    });
+    context.clearMemory();
+    context.decode({ tokens, positions, sequenceIds, outputs });
+    const rows = chunks.length * (contextTokens - firstOutput);
+    return context.logits().subarray(0, rows * this.vocabulary);
+  }
+
+  /** The chunks in batches of `sequences`. */
+  batches(chunks: readonly Int32Array[]): Int32Array[][] {
+    const batches: Int32Array[][] = [];
+    for (let i = 0; i < chunks.length; i += this.sequences) batches.push(chunks.slice(i, i + this.sequences));
+    return batches;
+  }
+
+  dispose(): void {
+    this.context.dispose();
+  }
+}

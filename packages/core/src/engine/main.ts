@@ -1,0 +1,51 @@
+/** @file The engine process: loads the native libraries, then works through requests until its parent is gone. */
+import { BitsmithError, serializeError } from '@bitsmith/formats';
+import { runCalibrate } from '../calibrate/task.js';
+import { runEncode } from '../encode/task.js';
+import { runVerify } from '../encode/verify-task.js';
+import { runEvaluate } from '../evaluate/task.js';
+import { runErrors } from '../measure/errors-task.js';
+import { runProbe } from '../measure/probe-task.js';
+import { runTokenize } from '../text/task.js';
+import type {
+  EngineReply,
+  EngineRequest,
+  EngineSettings,
+  EngineTasks,
+  TaskHandler,
+  TaskKind,
+} from './protocol.js';
+
+const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
+  tokenize: runTokenize,
+  calibrate: runCalibrate,
+  errors: runErrors,
+  probe: runProbe,
+  encode: runEncode,
+  verify: runVerify,
+  evaluate: runEvaluate,
+};
+
+const settings = JSON.parse(process.argv[2] ?? '{}') as EngineSettings;
+
+function send(reply: EngineReply): void {
+  process.send?.(reply);
+}
+
+async function serve<Kind extends TaskKind>({ id, kind, parameters }: EngineRequest<Kind>): Promise<void> {
+  try {
+    const handler = handlers[kind];
+    if (handler === undefined)
+      throw new BitsmithError('engine', 'ENGINE_TASK_UNKNOWN', `unknown engine task: ${kind}`);
+    const result = await handler(parameters, (event) => send({ id, type: 'event', event }), settings);
+    send({ id, type: 'result', result });
+  } catch (error) {
+    if (!(error instanceof BitsmithError)) console.error(error);
+    send({ id, type: 'error', error: serializeError(error) });
+  }
+}
+
+process.on('message', (request) => void serve(request as EngineRequest));
+process.on('disconnect', () => process.exit(0));
+// Ctrl-C reaches the whole process group; the parent decides when the engine ends.
+process.on('SIGINT', () => undefined);

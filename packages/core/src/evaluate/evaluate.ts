@@ -1,0 +1,88 @@
+/** @file What a written file lost, measured on the file: both models on the same tokens of a text nothing was tuned on. */
+import { BitsmithError } from '@bitsmith/formats';
+import type { SourceModel } from '../model/types.js';
+import type { RunContext } from '../run/context.js';
+import type { RunEvent, Work } from '../run/events.js';
+import { stage, streamed } from '../run/work.js';
+import type { TokenizedText } from '../text/tokenize.js';
+import { summarize } from './summary.js';
+import type { PositionScores } from './summary.js';
+import type { Evaluation } from './types.js';
+
+/** Tokens of the greedy sample: how many of the text begin it, how many each model adds. */
+const SAMPLE_PROMPT_TOKENS = 24;
+const SAMPLE_TOKENS = 40;
+
+/** An evaluation with the score of every position, for paired comparisons. */
+export interface ScoredEvaluation {
+  readonly evaluation: Evaluation;
+  readonly scores: PositionScores;
+}
+
+/**
+ * Runs both models over the text.
+ * @param outputPath the written GGUF
+ * @throws BitsmithError `OUTPUT_NOT_FINITE` when the file predicts NaN or infinity.
+ */
+export async function* evaluateFile(
+  run: RunContext,
+  source: SourceModel,
+  outputPath: string,
+  text: TokenizedText,
+): Work<ScoredEvaluation> {
+  return yield* stage('verify', `both models on ${text.name}`, async function* () {
+    const { chunks, contextTokens } = text;
+    let done = 0;
+    const answer = yield* streamed<RunEvent, Awaited<ReturnType<typeof run.engine.run<'evaluate'>>>>((emit) =>
+      run.engine.run(
+        'evaluate',
+        {
+          sourcePath: source.ggufPath,
+          outputPath,
+          contextTokens,
+          chunks,
+          sample: {
+            prompt: chunks[0].slice(0, Math.min(SAMPLE_PROMPT_TOKENS, contextTokens / 2)),
+            tokens: Math.min(SAMPLE_TOKENS, contextTokens / 2),
+          },
+        },
+        {
+          signal: run.signal,
+          onEvent: (event) => {
+            done += event.chunks * contextTokens;
+            emit({
+              type: 'progress',
+              stage: 'verify',
+              done,
+              total: chunks.length * contextTokens,
+              unit: 'tokens',
+            });
+          },
+        },
+      ),
+    );
+    refuseNonFinite(answer.scores);
+    const evaluation: Evaluation = {
+      evidence: 'measured',
+      text: { name: text.name, sha256: text.sha256, contextTokens, chunks: chunks.length },
+      ...summarize(answer.scores),
+      sample: answer.sample,
+    };
+    const { mean } = evaluation.klNats;
+    const summary = `KL ${mean.value.toFixed(5)} +- ${mean.standardError.toFixed(5)} nats per token`;
+    return { result: { evaluation, scores: answer.scores }, summary, cached: false };
+  });
+}
+
+function refuseNonFinite(scores: PositionScores): void {
+  const index = scores.klNats.findIndex((value) => !Number.isFinite(value));
+  if (index < 0) return;
+  throw new BitsmithError(
+    'validation',
+    'OUTPUT_NOT_FINITE',
+    `expected finite predictions of both models, found NaN or infinity at scored position ${index}`,
+    {
+      suggestion: 'The written file or the source is broken on this text; the file was not published.',
+    },
+  );
+}

@@ -1,0 +1,110 @@
+/** @file A file as a `ByteSink`, and output that appears only complete: written under a temporary name, then renamed. */
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { copyFile, type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { ByteSink } from '@bitsmith/formats';
+import { fileError } from './file-errors.js';
+
+export class FileSink implements ByteSink {
+  readonly path: string;
+  private readonly handle: FileHandle;
+  private length = 0;
+
+  private constructor(filePath: string, handle: FileHandle) {
+    this.path = filePath;
+    this.handle = handle;
+  }
+
+  static async create(filePath: string): Promise<FileSink> {
+    try {
+      return new FileSink(filePath, await open(filePath, 'w'));
+    } catch (error) {
+      throw fileError(error, filePath, 'write');
+    }
+  }
+
+  get bytesWritten(): number {
+    return this.length;
+  }
+
+  async write(bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await writeAt(this.handle, this.path, bytes, this.length);
+    this.length += bytes.byteLength;
+  }
+
+  async close(): Promise<void> {
+    await this.handle.close();
+  }
+}
+
+/** Writes all of `bytes` at `position`, however many calls that takes. */
+export async function writeAt(
+  handle: FileHandle,
+  filePath: string,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  try {
+    let done = 0;
+    while (done < bytes.byteLength) {
+      const { bytesWritten } = await handle.write(bytes, done, bytes.byteLength - done, position + done);
+      done += bytesWritten;
+    }
+  } catch (error) {
+    throw fileError(error, filePath, 'write');
+  }
+}
+
+/** Runs `fill` on a temporary file beside `finalPath` and renames it there; on any failure nothing is left behind. */
+export async function writeAtomically(
+  finalPath: string,
+  fill: (sink: FileSink) => Promise<void>,
+): Promise<void> {
+  const folder = path.dirname(finalPath);
+  const temporary = path.join(folder, `.${path.basename(finalPath)}.${randomUUID().slice(0, 8)}.tmp`);
+  let sink: FileSink | undefined;
+  try {
+    sink = await FileSink.create(temporary);
+    await fill(sink);
+    await sink.close();
+    sink = undefined;
+    await rename(temporary, finalPath);
+  } catch (error) {
+    await sink?.close().catch(() => undefined);
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw fileError(error, finalPath, 'write');
+  }
+}
+
+/** Moves a finished file to its final name: by rename, or by copy and rename where the disks differ. */
+export async function moveIntoPlace(from: string, finalPath: string): Promise<void> {
+  try {
+    await rename(from, finalPath);
+    return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw fileError(error, finalPath, 'write');
+  }
+  const temporary = path.join(
+    path.dirname(finalPath),
+    `.${path.basename(finalPath)}.${randomUUID().slice(0, 8)}.tmp`,
+  );
+  try {
+    await copyFile(from, temporary, constants.COPYFILE_FICLONE);
+    await rename(temporary, finalPath);
+    await rm(from, { force: true });
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw fileError(error, finalPath, 'write');
+  }
+}
+
+/** Creates a folder with its parents, with a coded error when the disk refuses. */
+export async function ensureFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw fileError(error, folder, 'write');
+  }
+}

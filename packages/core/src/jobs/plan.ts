@@ -1,0 +1,270 @@
+/** @file From a model and a budget to a plan: open, check the budget, calibrate, measure, solve. */
+import { readFile } from 'node:fs/promises';
+import type { TensorType } from '@bitsmith/formats';
+import { adoptCalibration, calibrate, type Calibration } from '../calibrate/calibrate.js';
+import { fileError } from '../io/file-errors.js';
+import { writeAtomically } from '../io/file-sink.js';
+import { measure, type MeasuredTensor, type Wanted } from '../measure/measure.js';
+import { membersOf, type SchemeGroup } from '../measure/scheme-groups.js';
+import { openModel } from '../model/open.js';
+import type { SourceModel } from '../model/types.js';
+import {
+  applyLocks,
+  type Budget,
+  type Choice,
+  dataRange,
+  makePlan,
+  type OpenCandidate,
+  parseBudget,
+  parseLock,
+  type Plan,
+  planFromFile,
+  priceOptions,
+  readPlanFile,
+  resolveBudget,
+  type SchemeId,
+  storageOptions,
+  storedBytes,
+  tensorTypeFile,
+  type TensorOptions,
+  worthMeasuring,
+  writePlanFile,
+} from '../plan/index.js';
+import { inRun, type RunContext, type RunOptions } from '../run/context.js';
+import type { Work } from '../run/events.js';
+import { type Corpus, loadCorpus } from '../text/corpus.js';
+import { firstChunks, type TokenizedText, tokenizeTexts } from '../text/tokenize.js';
+import { EMPTY_HASH, layoutOutput } from '../write/gguf.js';
+
+export interface PlanOptions extends RunOptions {
+  /** A `.gguf` file, a Hugging Face folder, or a hub id. */
+  readonly model: string;
+  /** Bytes of the whole file: `1.2GB`, `800MiB`, or a number. */
+  readonly size?: string | number;
+  /** Stored bits of all tensors by the number of weights. */
+  readonly bitsPerWeight?: string | number;
+  /** Source bytes / written bytes. */
+  readonly ratio?: string | number;
+  /** `REGEX=SCHEME`: matching tensors are stored so, whatever the prices say. */
+  readonly locks?: readonly string[];
+  /** A plan made earlier, perhaps edited: its schemes are taken as they are. */
+  readonly planFile?: string;
+  /** Where the plan goes as YAML. */
+  readonly savePlan?: string;
+  /** Where llama-quantize's `--tensor-type-file` goes. */
+  readonly tensorTypeFile?: string;
+  /** A UTF-8 text of the user's own, split in calibration, search and report parts. */
+  readonly text?: string;
+  /** An importance matrix made elsewhere (GGUF or legacy `.dat`) instead of calibrating. */
+  readonly importanceMatrix?: string;
+  /** Tokens of one chunk; default 512, or the model's own context if shorter. */
+  readonly contextTokens?: number;
+  /** Tokens the importance matrix is measured on, at most. */
+  readonly calibrationTokens?: number;
+  /** Tokens each tensor's probe is measured on, at most. */
+  readonly probeTokens?: number;
+  /** Token for gated models on the hub; default `HF_TOKEN`. */
+  readonly token?: string;
+}
+
+/** Enough for stable importance (about 0.5 % an entry), half a minute for a 100M-parameter model. */
+export const DEFAULT_CALIBRATION_TOKENS = 32_768;
+/** A probe's standard error is then about 3 %: plans change little below that. */
+export const DEFAULT_PROBE_TOKENS = 2048;
+
+/** The texts of a run, ready for the model at hand. */
+export interface RunTexts {
+  readonly calibration: TokenizedText;
+  readonly search: TokenizedText;
+  readonly report: TokenizedText;
+}
+
+/** A plan with everything that encoding and verifying it needs. */
+export interface PlannedModel {
+  readonly model: SourceModel;
+  readonly calibration: Calibration;
+  readonly texts: RunTexts;
+  readonly plan: Plan;
+  /** Scheme of every tensor, in the source's order. */
+  readonly schemes: readonly TensorType[];
+  readonly measured: readonly MeasuredTensor[];
+}
+
+/**
+ * Plans without encoding.
+ * @throws BitsmithError `BUDGET_IMPOSSIBLE` before anything is measured, naming the smallest and largest possible sizes.
+ */
+export async function* plan(options: PlanOptions): Work<Plan> {
+  return yield* inRun(options, async function* (run) {
+    return (yield* planModel(run, options)).plan;
+  });
+}
+
+/** The steps of planning inside a run that may go on. */
+export async function* planModel(run: RunContext, options: PlanOptions): Work<PlannedModel> {
+  const locks = (options.locks ?? []).map(parseLock);
+  if (options.planFile === undefined) parseBudget(budgetOf(options));
+  const corpus = await loadCorpus(options.text);
+  const model = yield* openModel(options.model, {
+    store: run.store,
+    token: options.token,
+    signal: run.signal,
+  });
+  const applied = applyLocks(locks, model.tensors);
+  const storage = storageOptions(model.tensors, applied);
+  const frame: Frame = { model, storage, headerBytes: headerBytes(model, corpus, options) };
+  const planFile = options.planFile === undefined ? null : await loadPlanFile(options.planFile, model);
+  const budget = planFile === null ? budgetFor(options, frame) : null;
+  const texts = await prepareTexts(run, model, corpus, options);
+  const calibration = yield* calibrationFor(run, model, texts, options);
+
+  let measured: readonly MeasuredTensor[] = [];
+  let made: Plan;
+  const source = { name: model.name, sha256: model.sha256 };
+  if (planFile !== null) {
+    made = planFromFile({
+      source,
+      file: planFile,
+      tensors: model.tensors,
+      headerBytes: frame.headerBytes,
+      locks: applied,
+    });
+  } else {
+    measured = yield* measureFor(run, frame, calibration, texts.search, budget as Budget);
+    const choices = priceOptions(storage, measured);
+    made = makePlan({ source, choices, budget: budget as Budget, headerBytes: frame.headerBytes });
+  }
+  await savePlan(made, model, options);
+  const schemes = made.tensors.map(({ scheme }) => scheme as TensorType);
+  return { model, calibration, texts, plan: made, schemes, measured };
+}
+
+/** What is known of the output before anything is measured. */
+interface Frame {
+  readonly model: SourceModel;
+  readonly storage: readonly TensorOptions[];
+  readonly headerBytes: number;
+}
+
+function budgetOf(options: PlanOptions): {
+  size?: string | number;
+  bpw?: string | number;
+  ratio?: string | number;
+} {
+  return { size: options.size, bpw: options.bitsPerWeight, ratio: options.ratio };
+}
+
+function budgetFor(options: PlanOptions, { model, storage, headerBytes: header }: Frame): Budget {
+  return resolveBudget(parseBudget(budgetOf(options)), {
+    sourceBytes: model.byteLength,
+    parameterCount: model.parameterCount,
+    headerBytes: header,
+    data: dataRange(storage),
+  });
+}
+
+/** The header's size, which does not depend on the plan: hashes and file type have a fixed length. */
+function headerBytes(model: SourceModel, corpus: Corpus, options: PlanOptions): number {
+  const schemes = model.tensors.map(({ type }) => type);
+  const dataset = options.importanceMatrix ?? corpus.calibration.name;
+  return layoutOutput({ model, schemes, planHash: EMPTY_HASH, calibration: { dataset, sha256: EMPTY_HASH } })
+    .header.byteLength;
+}
+
+async function loadPlanFile(file: string, model: SourceModel): Promise<ReturnType<typeof readPlanFile>> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw fileError(error, file, 'read');
+  }
+  return readPlanFile(text, { sha256: model.sha256, tensors: model.tensors, name: file });
+}
+
+/** Tokenizes the run's texts and cuts them to the tokens that are used. */
+export async function prepareTexts(
+  run: RunContext,
+  model: SourceModel,
+  corpus: Corpus,
+  options: Pick<PlanOptions, 'contextTokens' | 'calibrationTokens' | 'probeTokens'>,
+): Promise<RunTexts> {
+  const { calibration, search, report } = corpus;
+  const [first, second, third] = await tokenizeTexts(
+    run,
+    model,
+    [calibration, search, report],
+    options.contextTokens,
+  );
+  return {
+    calibration: firstChunks(first, options.calibrationTokens ?? DEFAULT_CALIBRATION_TOKENS),
+    search: firstChunks(second, options.probeTokens ?? DEFAULT_PROBE_TOKENS),
+    report: third,
+  };
+}
+
+/** The importance matrix: measured on the calibration text, or taken from the file the user names. */
+export async function* calibrationFor(
+  run: RunContext,
+  model: SourceModel,
+  texts: RunTexts,
+  options: Pick<PlanOptions, 'importanceMatrix'>,
+): Work<Calibration> {
+  if (options.importanceMatrix !== undefined)
+    return yield* adoptCalibration(run, model, options.importanceMatrix);
+  return yield* calibrate(run, model, texts.calibration);
+}
+
+/** Measures what the budget needs: slow groups of schemes only where a plan could use them. */
+async function* measureFor(
+  run: RunContext,
+  { model, storage, headerBytes: header }: Frame,
+  calibration: Calibration,
+  text: TokenizedText,
+  budget: Budget,
+): Work<readonly MeasuredTensor[]> {
+  const wanted = wantedOf(storage);
+  const select = (known: readonly MeasuredTensor[], group: SchemeGroup): ReadonlySet<string> => {
+    const choices = priceOptions(storage, known);
+    return worthMeasuring(choices, openCandidates(group, wanted, choices), budget.bytes - header);
+  };
+  return yield* measure(run, model, calibration, text, wanted, select);
+}
+
+/** Everything that has a choice, and what was locked to something else than it is. */
+export function wantedOf(storage: readonly TensorOptions[]): Wanted[] {
+  return storage
+    .map(({ tensor, options }) => ({
+      tensor,
+      schemes: options
+        .map(({ scheme }) => scheme)
+        .filter((scheme): scheme is SchemeId => scheme !== tensor.type),
+    }))
+    .filter(({ schemes }) => schemes.length > 0);
+}
+
+/** The group's members as candidates that are not priced yet, with the bound that the group names. */
+function openCandidates(
+  group: SchemeGroup,
+  wanted: readonly Wanted[],
+  choices: readonly Choice[],
+): OpenCandidate[] {
+  const priced = new Map(choices.map(({ tensor, candidates }) => [tensor, candidates]));
+  return wanted.flatMap(({ tensor, schemes }) => {
+    if (schemes.length === 1) return [];
+    const bound = priced.get(tensor.name)?.find(({ scheme }) => scheme === group.bound);
+    return membersOf(group, schemes).map((scheme) => ({
+      tensor: tensor.name,
+      bytes: storedBytes(scheme, tensor.shape),
+      leastNats: bound?.klNats ?? 0,
+    }));
+  });
+}
+
+/** Writes the plan where the user asked for it. */
+async function savePlan(made: Plan, model: SourceModel, options: PlanOptions): Promise<void> {
+  const save = async (file: string, text: string): Promise<void> =>
+    writeAtomically(file, (sink) => sink.write(new TextEncoder().encode(text)));
+  if (options.savePlan !== undefined) await save(options.savePlan, writePlanFile(made));
+  if (options.tensorTypeFile !== undefined)
+    await save(options.tensorTypeFile, tensorTypeFile(made, model.tensors));
+}

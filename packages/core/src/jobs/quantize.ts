@@ -1,0 +1,199 @@
+/** @file The main job: a model and a budget in, the smallest file that loses least out, with the loss measured on it. */
+import { randomUUID } from 'node:crypto';
+import { access, constants, mkdir, realpath, rm, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import { BitsmithError, type GgufLayout, tensorByteLength } from '@bitsmith/formats';
+import { encode, type EncodedFile, refuseTooLittleSpace } from '../encode/encode.js';
+import { verifyWeights } from '../encode/verify.js';
+import { evaluateFile } from '../evaluate/evaluate.js';
+import type { Evaluation } from '../evaluate/types.js';
+import { fileError } from '../io/file-errors.js';
+import { moveIntoPlace } from '../io/file-sink.js';
+import { sha256File } from '../io/hash.js';
+import { inRun, type RunContext } from '../run/context.js';
+import type { Stage, Work } from '../run/events.js';
+import { MemoryWatch } from '../run/memory.js';
+import type { QuantizeResult, TextUse } from '../run/record.js';
+import { describeVersions } from '../run/versions.js';
+import { timed } from '../run/work.js';
+import { firstChunks, type TokenizedText } from '../text/tokenize.js';
+import { layoutOutput } from '../write/gguf.js';
+import { type PlanOptions, type PlannedModel, planModel } from './plan.js';
+
+export interface QuantizeOptions extends PlanOptions {
+  /** The file to write; default `NAME-PLAN.gguf` in the working folder. */
+  readonly output?: string;
+  /** False leaves out running both models on the report text; the file's weights are checked in any case. */
+  readonly verify?: boolean;
+  /** Tokens of the report text to verify on, at most. */
+  readonly verifyTokens?: number;
+}
+
+/** Standard error of the mean KL is then about 1 %. */
+export const DEFAULT_VERIFY_TOKENS = 20_480;
+
+/**
+ * Quantizes a model into a GGUF within a budget. The file appears under its name only when it is complete and checked;
+ * interrupted, the same call continues where it was.
+ */
+export async function* quantize(options: QuantizeOptions): Work<QuantizeResult> {
+  return yield* inRun(options, (run) => quantizeIn(run, options));
+}
+
+async function* quantizeIn(run: RunContext, options: QuantizeOptions): Work<QuantizeResult> {
+  const seconds: Partial<Record<Stage | 'total', number>> = {};
+  const started = performance.now();
+  const memory = new MemoryWatch(() => run.engine.processId);
+  try {
+    if (options.output !== undefined) await refuseUnwritable(options.output);
+    const planned = yield* timed(planModel(run, options), seconds);
+    const output = options.output ?? defaultOutput(planned);
+    await refuseSource(output, planned);
+    const layout = layoutOf(planned);
+    const encoded = yield* timed(encodeWithSpace(run, planned, layout), seconds);
+    const evaluation = yield* timed(check(run, planned, encoded, options), seconds);
+    const sha256 = await sha256File(encoded.path, run.signal);
+    await moveIntoPlace(encoded.path, path.resolve(output));
+    await rm(encoded.journalPath, { force: true });
+    seconds.total = (performance.now() - started) / 1000;
+    const result = await describeResult(run, {
+      planned,
+      layout,
+      evaluation,
+      output,
+      sha256,
+      seconds,
+      memory,
+    });
+    await run.store.writeRecord(result.runId, result);
+    return result;
+  } finally {
+    memory.stop();
+  }
+}
+
+function defaultOutput({ model, plan }: PlannedModel): string {
+  const name = path.basename(model.location, '.gguf').replace(/[^\w.-]+/g, '-');
+  return `${name}-bitsmith-${plan.hash.slice(0, 8)}.gguf`;
+}
+
+/** Fails before hours of work when the output could not be written at the end. */
+async function refuseUnwritable(output: string): Promise<void> {
+  const folder = path.dirname(path.resolve(output));
+  try {
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    throw fileError(error, folder, 'write');
+  }
+}
+
+/** @throws BitsmithError `OUTPUT_IS_SOURCE`: the source is never written to. */
+async function refuseSource(output: string, { model }: PlannedModel): Promise<void> {
+  const resolved = path.resolve(output);
+  const target = await realpath(resolved).catch(() => resolved);
+  for (const file of model.files) {
+    if ((await realpath(file.path)) === target) {
+      throw new BitsmithError(
+        'arguments',
+        'OUTPUT_IS_SOURCE',
+        `expected an output other than the source, found ${output} as both`,
+        {
+          suggestion: 'Name another file with -o.',
+        },
+      );
+    }
+  }
+}
+
+function layoutOf({ model, schemes, plan, calibration }: PlannedModel): GgufLayout {
+  const layout = layoutOutput({ model, schemes, planHash: plan.hash, calibration });
+  if (layout.byteLength !== plan.predicted.bytes) {
+    throw new BitsmithError(
+      'general',
+      'SIZE_PREDICTION',
+      `expected a file of ${plan.predicted.bytes} bytes as planned, the layout has ${layout.byteLength}`,
+    );
+  }
+  return layout;
+}
+
+async function* encodeWithSpace(
+  run: RunContext,
+  planned: PlannedModel,
+  layout: GgufLayout,
+): Work<EncodedFile> {
+  await mkdir(run.store.workFolder, { recursive: true });
+  const disk = await statfs(run.store.workFolder);
+  refuseTooLittleSpace(disk.bavail * disk.bsize, layout.byteLength, run.store.workFolder);
+  return yield* encode(run, planned.model, planned.calibration, layout);
+}
+
+/** Reopens and decodes the file; then, unless told not to, runs it beside the source. */
+async function* check(
+  run: RunContext,
+  { model, texts }: PlannedModel,
+  encoded: EncodedFile,
+  options: QuantizeOptions,
+): Work<Evaluation | null> {
+  yield* verifyWeights(run, model, encoded.path);
+  if (options.verify === false) return null;
+  const text = firstChunks(texts.report, options.verifyTokens ?? DEFAULT_VERIFY_TOKENS);
+  return (yield* evaluateFile(run, model, encoded.path, text)).evaluation;
+}
+
+interface Finished {
+  readonly planned: PlannedModel;
+  readonly layout: GgufLayout;
+  readonly evaluation: Evaluation | null;
+  readonly output: string;
+  readonly sha256: string;
+  readonly seconds: QuantizeResult['seconds'];
+  readonly memory: MemoryWatch;
+}
+
+async function describeResult(run: RunContext, finished: Finished): Promise<QuantizeResult> {
+  const { planned, layout, evaluation, output, sha256, seconds, memory } = finished;
+  const { model, plan, texts } = planned;
+  const runId = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${randomUUID().slice(0, 8)}`;
+  const dataBytes = layout.tensors.reduce((sum, { type, shape }) => sum + tensorByteLength(type, shape), 0);
+  return {
+    status: 'success',
+    runId,
+    recordPath: path.join(run.store.runsFolder, `${runId}.json`),
+    source: {
+      location: model.location,
+      name: model.name,
+      architecture: model.architecture,
+      dtype: model.dtype,
+      parameterCount: model.parameterCount,
+      byteLength: model.byteLength,
+      sha256: model.sha256,
+    },
+    output: {
+      path: path.resolve(output),
+      byteLength: layout.byteLength,
+      sha256,
+      bitsPerWeight: (dataBytes * 8) / model.parameterCount,
+    },
+    compressionRatio: model.byteLength / layout.byteLength,
+    plan,
+    texts: {
+      calibration: describeText(texts.calibration),
+      search: describeText(texts.search),
+      report:
+        evaluation === null
+          ? null
+          : { ...describeText(texts.report), tokens: evaluation.text.chunks * evaluation.text.contextTokens },
+    },
+    evaluation,
+    seconds,
+    peakMemoryBytes: memory.peakBytes,
+    seed: run.seed,
+    threads: run.threads,
+    versions: describeVersions(),
+  };
+}
+
+function describeText(text: TokenizedText): TextUse {
+  return { name: text.name, sha256: text.sha256, tokens: text.chunks.length * text.contextTokens };
+}

@@ -1,0 +1,153 @@
+/**
+ * @file In the engine: the true loss of quantizing one tensor alone. The tensor's quantized bytes take the place of its
+ * weights in the live, memory-mapped model, text runs through, the original is put back exactly, and the KL divergence
+ * from the untouched model is the tensor's price at that scheme.
+ */
+import { BitsmithError, tensorByteLength, type TensorType } from '@bitsmith/formats';
+import { alignedBytes, type LlamaModel, WeightSlots } from '@bitsmith/ggml';
+import { EncoderLane, weightsFor } from '../encode/encode-rows.js';
+import { cutIntoSlabs } from '../encode/slabs.js';
+import { ChunkRunner } from '../engine/forward.js';
+import type { EngineSettings, TaskHandler, TaskType } from '../engine/protocol.js';
+import { nativeEngine, openLlama } from '../engine/session.js';
+import { divergence, type ReferenceDistribution, referenceDistribution } from '../evaluate/divergence.js';
+import { meanWithError } from '../evaluate/summary.js';
+import { readImportance } from '../io/read-importance.js';
+import { WeightFiles } from '../model/weight-files.js';
+import { inLanes } from '../run/lanes.js';
+
+export type ProbeTask = TaskType<
+  {
+    readonly ggufPath: string;
+    readonly files: readonly string[];
+    readonly importancePath: string;
+    readonly contextTokens: number;
+    readonly chunks: readonly Int32Array[];
+    readonly tensors: readonly { readonly name: string; readonly scheme: TensorType }[];
+  },
+  { readonly tensor: string; readonly klNats: number; readonly standardError: number },
+  null
+>;
+
+/** Weights a lane encodes at once. */
+const SLAB_WEIGHTS = 1 << 19;
+
+/** The untouched model's predictions at every scored position. */
+interface Baseline {
+  readonly firstScored: number;
+  readonly probabilities: Float32Array[];
+  readonly references: ReferenceDistribution[][];
+}
+
+export const runProbe: TaskHandler<ProbeTask> = async (parameters, report, settings) => {
+  const { ggufPath, contextTokens, chunks, tensors } = parameters;
+  const model = await openLlama(ggufPath, settings);
+  const files = await WeightFiles.open(parameters.files);
+  const runner = ChunkRunner.create(model, {
+    contextTokens,
+    threads: settings.threads,
+    chunks: chunks.length,
+  });
+  try {
+    const importance = await readImportance(parameters.importancePath);
+    const slots = WeightSlots.discover(runner.context);
+    const baseline = measureBaseline(runner, model, chunks);
+    for (const { name, scheme } of tensors) {
+      const bytes = await encodeWhole(files, importance, name, scheme, settings);
+      slots.replace(name, scheme, bytes);
+      try {
+        const kl = divergences(runner, model, chunks, baseline);
+        const mean = meanWithError(kl);
+        if (!Number.isFinite(mean.value)) throw notFinite(name);
+        report({ tensor: name, klNats: mean.value, standardError: mean.standardError });
+      } finally {
+        slots.restore(name);
+      }
+    }
+    return null;
+  } finally {
+    runner.dispose();
+    await files.close();
+  }
+};
+
+/** The early positions of a chunk have little context to lose; they are left out. */
+function firstScoredPosition(contextTokens: number): number {
+  return Math.floor(contextTokens / 8);
+}
+
+function measureBaseline(runner: ChunkRunner, model: LlamaModel, chunks: readonly Int32Array[]): Baseline {
+  const firstScored = firstScoredPosition(runner.contextTokens);
+  const vocabulary = model.vocabulary.size;
+  const probabilities: Float32Array[] = [];
+  const references: ReferenceDistribution[][] = [];
+  for (const batch of runner.batches(chunks)) {
+    const logits = runner.run(batch, firstScored);
+    const rows = logits.length / vocabulary;
+    const kept = new Float32Array(logits.length);
+    references.push(
+      Array.from({ length: rows }, (_, row) =>
+        referenceDistribution(logits, row * vocabulary, vocabulary, kept, row * vocabulary),
+      ),
+    );
+    probabilities.push(kept);
+  }
+  return { firstScored, probabilities, references };
+}
+
+function divergences(
+  runner: ChunkRunner,
+  model: LlamaModel,
+  chunks: readonly Int32Array[],
+  baseline: Baseline,
+): number[] {
+  const vocabulary = model.vocabulary.size;
+  const kl: number[] = [];
+  runner.batches(chunks).forEach((batch, index) => {
+    const logits = runner.run(batch, baseline.firstScored);
+    baseline.references[index].forEach((reference, row) => {
+      const offset = row * vocabulary;
+      kl.push(
+        divergence(reference, baseline.probabilities[index], offset, logits, offset, vocabulary).klNats,
+      );
+    });
+  });
+  return kl;
+}
+
+/** The whole tensor in one scheme, where the model can read it. */
+async function encodeWhole(
+  files: WeightFiles,
+  importance: Awaited<ReturnType<typeof readImportance>>,
+  name: string,
+  scheme: TensorType,
+  settings: EngineSettings,
+): Promise<Uint8Array> {
+  const engine = nativeEngine(settings);
+  const tensor = files.tensor(name);
+  const bytes = alignedBytes(tensorByteLength(scheme, tensor.shape));
+  const rowBytes = bytes.byteLength / tensor.rows;
+  const weights = weightsFor(importance, tensor, scheme);
+  const lanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
+  const slabs = cutIntoSlabs(
+    { ...tensor, rowsPerMatrix: tensor.shape[1] },
+    Math.min(SLAB_WEIGHTS, Math.ceil((tensor.rows * tensor.rowLength) / settings.threads)),
+  );
+  await inLanes(settings.threads, slabs, async (slab) => {
+    const lane = lanes.pop() as EncoderLane;
+    bytes.set(await lane.encode(tensor, slab, scheme, weights), slab.firstRow * rowBytes);
+    lanes.push(lane);
+  });
+  return bytes;
+}
+
+function notFinite(name: string): BitsmithError {
+  return new BitsmithError(
+    'analysis',
+    'LOGITS_NOT_FINITE',
+    `expected finite predictions with ${name} quantized, found NaN or infinity`,
+    {
+      suggestion: 'The model overflows in its stored precision on this text. Try another text.',
+    },
+  );
+}
