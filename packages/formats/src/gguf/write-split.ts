@@ -29,7 +29,7 @@ export function layoutSplitGguf(
   maxTensorBytes: number,
 ): GgufSplitLayout[] {
   const groups = groupBySize(contents.tensors, maxTensorBytes);
-  if (groups.length > MAX_PARTS) {
+  if (groups.length > MAX_PARTS || !(maxTensorBytes > 0)) {
     throw ggufError('GGUF_SPLIT_COUNT', `${groups.length} files of ${maxTensorBytes} bytes would be needed`, {
       expected: `at most ${MAX_PARTS} files`,
       found: String(groups.length),

@@ -2,6 +2,7 @@
  * @file Writes importance matrices as llama-imatrix does, byte for byte: the four keys, then each entry's `in_sum2` and
  * `counts` in the order of names. Sums, further tensors and further keys follow, which llama.cpp's readers ignore.
  */
+import { elementCount } from '../gguf/tensor-types.js';
 import type { GgufLayout, GgufMetadata, GgufTensorSpec, GgufValue } from '../gguf/types.js';
 import { ggufString, ggufStringArray, ggufUint32 } from '../gguf/values.js';
 import { layoutGguf, writeGguf } from '../gguf/write.js';
@@ -88,6 +89,13 @@ function extraTensors(matrix: ImportanceMatrix): StoredTensor[] {
           suggestion: 'Rename it.',
         },
       );
+    }
+    if (elementCount(shape) !== values.length) {
+      throw imatrixError('IMATRIX_SHAPE', `the tensor ${name} has ${values.length} values`, {
+        expected: `${elementCount(shape)} values for [${shape.join(', ')}]`,
+        found: `${values.length} values`,
+        suggestion: 'Correct its shape.',
+      });
     }
     return tensor(name, shape, values);
   });

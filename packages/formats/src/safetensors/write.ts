@@ -4,7 +4,7 @@
  */
 import type { ByteSink } from '../io/byte-sink.js';
 import { BoundedSink } from '../io/bounded-sink.js';
-import { encodeUtf8 } from '../text/utf8.js';
+import { encodeUtf8, requireWellFormed } from '../text/utf8.js';
 import { safetensorsDtypeNames, safetensorsDtypes } from './dtypes.js';
 import { safetensorsError } from './fail.js';
 import { MAX_HEADER_BYTES } from './read.js';
@@ -117,14 +117,14 @@ function encodeHeader(
 ): Uint8Array {
   const entries: string[] = [];
   if (metadata !== undefined && metadata.size > 0) {
-    const pairs = [...metadata].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
+    const pairs = [...metadata].map(([key, value]) => `${jsonString(key)}:${jsonString(value)}`);
     entries.push(`"${METADATA_KEY}":{${pairs.join(',')}}`);
   }
   for (const { name, dtype, shape, offset, byteLength } of tensors) {
     const description = { dtype, shape, data_offsets: [offset, offset + byteLength] };
-    entries.push(`${JSON.stringify(name)}:${JSON.stringify(description)}`);
+    entries.push(`${jsonString(name)}:${JSON.stringify(description)}`);
   }
-  const json = encodeUtf8(`{${entries.join(',')}}`, 'the header');
+  const json = encodeUtf8(`{${entries.join(',')}}`);
   const padding = (HEADER_ALIGNMENT - (json.byteLength % HEADER_ALIGNMENT)) % HEADER_ALIGNMENT;
   const length = json.byteLength + padding;
   if (length > MAX_HEADER_BYTES) {
@@ -139,4 +139,10 @@ function encodeHeader(
   view.setUint32(4, 0, true);
   header.set(json, 8);
   return header;
+}
+
+/** `JSON.stringify` would escape a lone surrogate, which the reference reader refuses. */
+function jsonString(text: string): string {
+  requireWellFormed(text, `the text ${JSON.stringify(text)}`);
+  return JSON.stringify(text);
 }

@@ -1,13 +1,15 @@
 /**
  * @file JSON as hostile input: `JSON.parse` keeps the last of two equal keys without a word, so an object whose keys repeat
- * would mean one thing here and another to a reader that keeps the first. This parser refuses such text.
+ * would mean one thing here and another to a reader that keeps the first. It also lets escapes spell half a character. This
+ * parser refuses both.
  */
+import { isWellFormed } from './utf8.js';
 
 export type JsonObject = { readonly [key: string]: unknown };
 
 export type StrictJson = { readonly value: unknown } | { readonly problem: string };
 
-/** Parses JSON text; syntax errors and repeated keys are returned as a problem in words. */
+/** Parses JSON text; syntax errors, repeated keys and lone surrogates are returned as a problem in words. */
 export function parseStrictJson(text: string): StrictJson {
   let value: unknown;
   try {
@@ -15,16 +17,16 @@ export function parseStrictJson(text: string): StrictJson {
   } catch (error) {
     return { problem: error instanceof Error ? error.message : String(error) };
   }
-  const repeated = findRepeatedKey(text);
-  return repeated === undefined ? { value } : { problem: `the key ${repeated} appears twice in one object` };
+  const problem = findProblem(text);
+  return problem === undefined ? { value } : { problem };
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Scans well-formed JSON for an object that names a key twice. */
-function findRepeatedKey(text: string): string | undefined {
+/** Scans text that `JSON.parse` accepts. */
+function findProblem(text: string): string | undefined {
   // One entry an open bracket: the keys seen so far in an object, nothing for an array.
   const open: (Set<string> | undefined)[] = [];
   let expectsKey = false;
@@ -48,13 +50,11 @@ function findRepeatedKey(text: string): string | undefined {
         break;
       case '"': {
         const end = endOfString(text, index);
-        const keys = open.at(-1);
-        if (expectsKey && keys !== undefined) {
-          const raw = text.slice(index, end + 1);
-          const key = raw.includes('\\') ? (JSON.parse(raw) as string) : raw.slice(1, -1);
-          if (keys.has(key)) return JSON.stringify(key);
-          keys.add(key);
-        }
+        const value = stringValue(text.slice(index, end + 1));
+        if (!isWellFormed(value)) return `the string ${JSON.stringify(value)} holds a lone surrogate`;
+        const keys = expectsKey ? open.at(-1) : undefined;
+        if (keys?.has(value)) return `the key ${JSON.stringify(value)} appears twice in one object`;
+        keys?.add(value);
         expectsKey = false;
         index = end;
         break;
@@ -63,6 +63,10 @@ function findRepeatedKey(text: string): string | undefined {
     }
   }
   return undefined;
+}
+
+function stringValue(quoted: string): string {
+  return quoted.includes('\\') ? (JSON.parse(quoted) as string) : quoted.slice(1, -1);
 }
 
 function endOfString(text: string, start: number): number {

@@ -16,17 +16,26 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
 }
 
 /** @throws BitsmithError `TEXT_NOT_UNICODE` when a lone surrogate leaves the text without a UTF-8 form. */
-export function encodeUtf8(text: string, what: string): Uint8Array {
-  if (loneSurrogate.test(text)) {
-    throw new BitsmithError(
-      'validation',
-      'TEXT_NOT_UNICODE',
-      `${what} holds a lone surrogate and has no UTF-8 form`,
-      {
-        expected: 'well-formed Unicode text',
-        suggestion: 'Pass the raw bytes as a Uint8Array where arbitrary bytes are meant.',
-      },
-    );
-  }
+export function encodeUtf8(text: string, what = 'the text'): Uint8Array {
+  requireWellFormed(text, what);
   return encoder.encode(text);
+}
+
+/** Whether every surrogate of the text has its partner. */
+export function isWellFormed(text: string): boolean {
+  return !loneSurrogate.test(text);
+}
+
+/** @throws BitsmithError `TEXT_NOT_UNICODE`. */
+export function requireWellFormed(text: string, what: string): void {
+  if (isWellFormed(text)) return;
+  throw new BitsmithError(
+    'validation',
+    'TEXT_NOT_UNICODE',
+    `${what} holds a lone surrogate and has no UTF-8 form`,
+    {
+      expected: 'well-formed Unicode text',
+      suggestion: 'Pass raw bytes where arbitrary bytes are meant, or correct the text.',
+    },
+  );
 }
