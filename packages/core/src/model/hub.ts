@@ -16,7 +16,7 @@ import { bytesPresent, dropPartial, isComplete, transfer, TransferInterrupted } 
 export { isHubId, parseHubId, type HubReference } from './hub/reference.js';
 
 export interface HubDownloadOptions {
-  /** Folder that keeps downloads, in `hub/ORG/NAME/COMMIT/` below it. */
+  /** Folder that keeps downloads, in `hub/ORG/NAME/COMMIT/NAME/` below it: converters name a model after its folder. */
   readonly store: string;
   /** A token of the Hub; `HF_TOKEN` when left out. */
   readonly token?: string;
@@ -101,7 +101,7 @@ async function* fetchModel(
   const listed = await client.listFiles(commit);
   assertSafeNames(reference.repository, listed);
   const selection = selectFiles(reference.repository, listed, reference.file);
-  const folder = path.join(base, commit);
+  const folder = modelFolder(base, commit);
   await ensureFolder(folder);
   const job: Job = { client, commit, folder, options };
   const files = yield* allFiles(job, reference, selection, listed);
@@ -215,10 +215,14 @@ function summarize(record: DownloadRecord): string {
 }
 
 function toDownload(base: string, record: DownloadRecord): HubDownload {
-  const folder = path.join(base, record.commit);
+  const folder = modelFolder(base, record.commit);
   const files = record.files.map((file) => path.join(folder, ...file.path.split('/')));
   const opened = record.gguf === null ? folder : path.join(folder, ...record.gguf.split('/'));
   return { path: opened, folder, files, commit: record.commit };
+}
+
+function modelFolder(base: string, commit: string): string {
+  return path.join(base, commit, path.basename(base));
 }
 
 function recordPath(base: string, reference: HubReference): string {
@@ -231,7 +235,7 @@ async function readRecord(base: string, reference: HubReference): Promise<Downlo
   try {
     const record = JSON.parse(await readFile(recordPath(base, reference), 'utf8')) as DownloadRecord;
     for (const file of record.files) {
-      const target = path.join(base, record.commit, ...file.path.split('/'));
+      const target = path.join(modelFolder(base, record.commit), ...file.path.split('/'));
       if (!(await isComplete(target, { ...file, sha256: null, gitOid: null }))) return null;
     }
     return record;

@@ -114,7 +114,7 @@ describe('a download', () => {
     hub.pageSize = 3;
     const { result, events } = await download();
     expect(result.commit).toBe(commit);
-    expect(result.folder).toBe(path.join(store, 'hub/acme/tiny', commit));
+    expect(result.folder).toBe(path.join(store, 'hub/acme/tiny', commit, 'tiny'));
     expect(result.path).toBe(result.folder);
     expect((await readdir(result.folder)).sort()).toEqual([
       'README.md',
@@ -217,7 +217,7 @@ describe('an interruption', () => {
       })(),
     );
     expect(error).toBe(reason);
-    const folder = path.join(store, 'hub/acme/tiny', commit);
+    const folder = path.join(store, 'hub/acme/tiny', commit, 'tiny');
     expect(await readdir(folder)).toEqual(['model.safetensors.partial']);
     const kept = (await readFile(path.join(folder, 'model.safetensors.partial'))).byteLength;
     expect(kept).toBeGreaterThan(0);
@@ -231,7 +231,7 @@ describe('an interruption', () => {
   it('that left damaged bytes is noticed, and the file fetched whole', async () => {
     const weights = randomBytes(50_000);
     hub.add('model.safetensors', weights, { lfs: true });
-    const folder = path.join(store, 'hub/acme/tiny', commit);
+    const folder = path.join(store, 'hub/acme/tiny', commit, 'tiny');
     await mkdir(folder, { recursive: true });
     await writeFile(path.join(folder, 'model.safetensors.partial'), randomBytes(20_000));
     const { result } = await download();
@@ -375,7 +375,7 @@ describe('a repository that cannot be used', () => {
     const error = await failure(download());
     expect(error).toMatchObject({ code: 'HUB_HASH_MISMATCH', exitCode: 6 });
     expect(error.expected).toContain(extra.announcedHash);
-    expect(await readdir(path.join(store, 'hub/acme/tiny', commit))).toEqual([]);
+    expect(await readdir(path.join(store, 'hub/acme/tiny', commit, 'tiny'))).toEqual([]);
   });
 });
 
@@ -420,7 +420,7 @@ describe('the world around', () => {
 
   it.runIf(process.platform === 'linux')('a disk that fills up', async () => {
     hub.add('model.safetensors', randomBytes(10_000), { lfs: true });
-    const folder = path.join(store, 'hub/acme/tiny', commit);
+    const folder = path.join(store, 'hub/acme/tiny', commit, 'tiny');
     await mkdir(folder, { recursive: true });
     await symlink('/dev/full', path.join(folder, 'model.safetensors.partial'));
     expect(await failure(download())).toMatchObject({ code: 'DISK_FULL', exitCode: 5 });

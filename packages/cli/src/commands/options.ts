@@ -1,0 +1,28 @@
+/** @file Flags in the core's terms. */
+import type { BudgetFlags, OutputFlags, PlanFlags, RunFlags, TextFlags } from '../flags.js';
+
+/** What `quantize` and `plan` share. */
+export function planOptions(
+  flags: BudgetFlags & PlanFlags & TextFlags & RunFlags & OutputFlags,
+  model: string,
+) {
+  return {
+    model,
+    size: flags.size,
+    bitsPerWeight: flags.bpw,
+    ratio: flags.ratio,
+    locks: flags.lock,
+    planFile: flags.plan,
+    savePlan: flags.savePlan,
+    tensorTypeFile: flags.tensorTypeFile,
+    text: flags.text,
+    importanceMatrix: flags.imatrix,
+    contextTokens: flags.context,
+    ...runOptions(flags),
+  };
+}
+
+export function runOptions(flags: Pick<RunFlags, 'threads' | 'seed' | 'home' | 'token'> & OutputFlags) {
+  const { threads, seed, home, token, verbose } = flags;
+  return { threads, seed, home, token, verbose };
+}

@@ -1,0 +1,121 @@
+/** @file Flags that commands share, each described once. Values are checked for their form here, for their meaning in the core. */
+import type { FlagParametersForType } from '@stricli/core';
+
+/** How a command speaks. */
+export interface OutputFlags {
+  readonly json: boolean;
+  readonly verbose: boolean;
+  readonly quiet: boolean;
+}
+
+export const outputFlags: FlagParametersForType<OutputFlags> = {
+  json: {
+    kind: 'boolean',
+    default: false,
+    withNegated: false,
+    brief: 'Print the result as JSON; errors too',
+  },
+  verbose: { kind: 'boolean', default: false, withNegated: false, brief: 'Say more on stderr' },
+  quiet: { kind: 'boolean', default: false, withNegated: false, brief: 'Say nothing on stderr but errors' },
+};
+
+/** Where work is kept and how it runs. */
+export interface RunFlags {
+  readonly threads?: number;
+  readonly seed?: number;
+  readonly home?: string;
+  readonly token?: string;
+}
+
+/** The groups of `--help`, in order; flags of one command alone come last. */
+export const flagGroups: Readonly<Record<string, readonly string[]>> = {
+  Budget: ['size', 'bpw', 'ratio'],
+  Output: ['output'],
+  Plan: ['plan', 'savePlan', 'tensorTypeFile', 'lock', 'imatrix'],
+  Text: ['text', 'context', 'tokens', 'noVerify'],
+  Run: ['threads', 'seed', 'home', 'token'],
+  Messages: ['json', 'verbose', 'quiet'],
+};
+
+export const threadsFlag = optional('Threads to compute with (default: all cores)', 'N', wholeNumber(1));
+
+export const homeFlag = optional(
+  'Folder of artifacts and run records (default: BITSMITH_HOME, or .bitsmith here)',
+  'FOLDER',
+  text,
+);
+
+export const tokenFlag = optional('Token for the Hugging Face Hub (default: HF_TOKEN)', 'TOKEN', text);
+
+export const runFlags: FlagParametersForType<RunFlags> = {
+  threads: threadsFlag,
+  seed: optional('Seed of all randomness (default: 1)', 'N', wholeNumber(0)),
+  home: homeFlag,
+  token: tokenFlag,
+};
+
+/** The text that a model is measured on. */
+export interface TextFlags {
+  readonly text?: string;
+  readonly context?: number;
+}
+
+export const textFlags: FlagParametersForType<TextFlags> = {
+  text: optional('Text to calibrate and measure with (default: the text that comes along)', 'FILE', text),
+  context: optional('Tokens in one chunk of text', 'N', wholeNumber(2)),
+};
+
+export interface BudgetFlags {
+  readonly size?: string;
+  readonly bpw?: string;
+  readonly ratio?: string;
+}
+
+export const budgetFlags: FlagParametersForType<BudgetFlags> = {
+  size: optional('Bytes of the whole file at most, for example 1.2GB or 800MiB', 'SIZE', text),
+  bpw: optional('Bits per weight at most, for example 3.5', 'BITS', text),
+  ratio: optional('Source bytes / file bytes at least, for example 5', 'RATIO', text),
+};
+
+/** What shapes a plan besides its budget. */
+export interface PlanFlags {
+  readonly plan?: string;
+  readonly savePlan?: string;
+  readonly tensorTypeFile?: string;
+  readonly lock?: readonly string[];
+  readonly imatrix?: string;
+}
+
+export const planFlags: FlagParametersForType<PlanFlags> = {
+  plan: optional('Take the schemes from this plan file', 'FILE', text),
+  savePlan: optional('Write the plan as YAML that can be edited and used again with --plan', 'FILE', text),
+  tensorTypeFile: optional("Write the plan for llama-quantize's --tensor-type-file", 'FILE', text),
+  lock: {
+    kind: 'parsed',
+    parse: text,
+    optional: true,
+    variadic: true,
+    placeholder: 'REGEX=SCHEME',
+    brief: "Fix the scheme of matching tensors, for example 'attn_v=Q8_0'; may be repeated",
+  },
+  imatrix: optional('Use this importance matrix (GGUF or .dat) instead of measuring one', 'FILE', text),
+};
+
+export function optional<Value>(brief: string, placeholder: string, parse: (input: string) => Value) {
+  return { kind: 'parsed', parse, optional: true, brief, placeholder } as const;
+}
+
+/** Any text but none at all. */
+export function text(input: string): string {
+  if (input.trim() === '') throw new SyntaxError('expected a value, found nothing');
+  return input;
+}
+
+/** A parser of whole numbers from `least` on. */
+export function wholeNumber(least: number): (input: string) => number {
+  return (input) => {
+    const value = Number(input);
+    if (/^\d+$/.test(input) && Number.isSafeInteger(value) && value >= least) return value;
+    throw new SyntaxError(`expected a whole number of at least ${least}`);
+  };
+}

@@ -1,0 +1,70 @@
+/** @file How sensitive a model's tensors are: a map by role and block, then the most sensitive ones. */
+import type { AnalyzeResult } from '@bitsmith/core';
+import { section } from './section.js';
+import { type MapCell, stripMap } from './strip-map.js';
+import { fitLine, padEnd, padStart, Paint, type Terminal, truncateStart } from './terminal.js';
+import { count, nats, percent } from './units.js';
+
+type AnalyzedTensor = AnalyzeResult['tensors'][number];
+
+const widest = 100;
+const topRows = 12;
+const nameWidth = 28;
+
+export function renderAnalysis(result: AnalyzeResult, terminal: Terminal): string {
+  const screen = { ...terminal, width: Math.min(widest, terminal.width) };
+  const paint = new Paint(screen);
+  const sections = [
+    [`${paint.bold('Importance matrix')}  ${truncateStart(result.importanceMatrixPath, screen.width - 19)}`],
+    [
+      section('How sensitive', '9 is the most sensitive cell, each step down half of it', screen),
+      ...sensitivityMap(result.tensors, screen),
+    ],
+    [
+      section('Most sensitive', 'what quantizing the tensor alone costs', screen),
+      ...topLines(result.tensors, screen),
+    ],
+  ];
+  return `${sections.map((lines) => lines.map((line) => fitLine(line, screen)).join('\n')).join('\n\n')}\n`;
+}
+
+function sensitivityMap(tensors: readonly AnalyzedTensor[], terminal: Terminal): string[] {
+  const largest = tensors.reduce((most, { klNats }) => Math.max(most, klNats), 0);
+  const content = {
+    tensors,
+    cell: (members: readonly AnalyzedTensor[]) => sensitivityCell(total(members), largest),
+    note: (members: readonly AnalyzedTensor[]) =>
+      `${count(members.reduce((sum, { elements }) => sum + elements, 0))} w`,
+    figures: (members: readonly AnalyzedTensor[]): [string, string] => [
+      nats(total(members)),
+      percent(members.reduce((sum, { share }) => sum + share, 0)),
+    ],
+    titles: ['nats', 'share'] as const,
+  };
+  return stripMap(content, terminal);
+}
+
+/** A logarithmic scale: sensitivities differ by orders of magnitude. */
+function sensitivityCell(klNats: number, largest: number): MapCell {
+  const step = klNats > 0 ? Math.max(0, 9 - Math.round(Math.log2(Math.max(1, largest / klNats)))) : 0;
+  return { symbol: String(step), level: Math.min(7, step) };
+}
+
+function topLines(tensors: readonly AnalyzedTensor[], terminal: Terminal): string[] {
+  const top = tensors
+    .toSorted((a, b) => b.klNats - a.klNats || (a.tensor < b.tensor ? -1 : 1))
+    .slice(0, topRows);
+  const largest = top.at(0)?.klNats ?? 0;
+  const paint = new Paint(terminal);
+  const width = Math.max(8, terminal.width - 2 - nameWidth - 8 - 18 - 2);
+  return top.map(({ tensor, klNats, share }) => {
+    const name = padEnd(truncateStart(tensor.replace(/\.weight$/, ''), nameWidth - 1), nameWidth);
+    const filled = largest > 0 ? Math.max(1, Math.round((klNats / largest) * width)) : 0;
+    const bar = paint.accent((terminal.unicode ? '█' : '#').repeat(filled));
+    return `  ${name}${padStart(percent(share), 8)}${padStart(`${nats(klNats)} nats`, 18)}  ${bar}`;
+  });
+}
+
+function total(tensors: readonly AnalyzedTensor[]): number {
+  return tensors.reduce((sum, { klNats }) => sum + klNats, 0);
+}

@@ -1,0 +1,41 @@
+/** @file A plan before anything is written: the size it will have, what it should cost, which tensors get what and why. */
+import type { Plan } from '@bitsmith/core';
+import { bitsMap, keptLine } from './bits-map.js';
+import { budgetLine } from './budget.js';
+import { costLines } from './cost.js';
+import { lossLines } from './loss.js';
+import { section } from './section.js';
+import { reportedTensors } from './tensors.js';
+import { fitLine, oneLine, Paint, type Terminal } from './terminal.js';
+import { exactBytes } from './units.js';
+
+const widest = 100;
+const lossRows = 12;
+
+export function renderPlan(plan: Plan, terminal: Terminal): string {
+  const screen = { ...terminal, width: Math.min(widest, terminal.width) };
+  const paint = new Paint(screen);
+  const tensors = reportedTensors(plan, '');
+  const weights = tensors.reduce((sum, tensor) => sum + tensor.weights, 0);
+  const bits = (tensors.reduce((sum, tensor) => sum + tensor.bytes, 0) * 8) / weights;
+  const sections = [
+    [
+      `${paint.bold(oneLine(plan.source.name))}  ${paint.dim(`plan ${plan.hash.slice(0, 12)}`)}`,
+      `  ${'file'.padEnd(8)}${paint.bold(exactBytes(plan.predicted.bytes))}, exactly`,
+      budgetLine(plan.budget, plan.predicted.bytes, screen),
+    ],
+    costLines(null, plan, screen),
+    [
+      section(
+        'What gets what',
+        `${bits.toFixed(2)} bits per weight (b/w); digits are bits of a code`,
+        screen,
+      ),
+      ...bitsMap(tensors, screen),
+      ...keptLine(tensors, screen),
+    ],
+    lossLines(tensors, plan, lossRows, screen),
+  ];
+  const text = sections.filter((lines) => lines.length > 0);
+  return `${text.map((lines) => lines.map((line) => fitLine(line, screen)).join('\n')).join('\n\n')}\n`;
+}

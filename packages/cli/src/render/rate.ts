@@ -1,0 +1,32 @@
+/** @file How fast work goes now: progress over the last seconds, so that one slow start does not spoil the estimate. */
+
+const windowMs = 10_000;
+const sampleEveryMs = 50;
+/** Before this much has been seen a rate is a guess. */
+const minimumSpanMs = 500;
+
+export class RateMeter {
+  private samples: { readonly time: number; readonly done: number }[] = [];
+
+  add(timeMs: number, done: number): void {
+    const last = this.samples.at(-1);
+    if (last !== undefined && done < last.done) this.reset();
+    if (this.samples.length > 2 && timeMs - this.samples[this.samples.length - 2].time < sampleEveryMs)
+      this.samples.pop();
+    this.samples.push({ time: timeMs, done });
+    // One sample from before the window stays: it is where the window's progress began.
+    while (this.samples.length > 2 && this.samples[1].time < timeMs - windowMs) this.samples.shift();
+  }
+
+  /** Units per second; 0 while unknown. */
+  rate(): number {
+    const first = this.samples.at(0);
+    const last = this.samples.at(-1);
+    if (first === undefined || last === undefined || last.time - first.time < minimumSpanMs) return 0;
+    return ((last.done - first.done) * 1000) / (last.time - first.time);
+  }
+
+  reset(): void {
+    this.samples = [];
+  }
+}

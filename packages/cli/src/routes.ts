@@ -1,0 +1,203 @@
+/** @file The commands: their flags and help. What they do is loaded when they are called. */
+import { buildCommand, buildRouteMap } from '@stricli/core';
+import type { CliContext } from './context.js';
+import {
+  budgetFlags,
+  homeFlag,
+  optional,
+  outputFlags,
+  planFlags,
+  runFlags,
+  text,
+  textFlags,
+  threadsFlag,
+  tokenFlag,
+  wholeNumber,
+} from './flags.js';
+import type { AnalyzeFlags } from './commands/analyze.js';
+import type { CacheGcFlags, CacheListFlags } from './commands/cache.js';
+import type { ConvertFlags } from './commands/convert.js';
+import type { EvaluateFlags } from './commands/evaluate.js';
+import type { InspectFlags } from './commands/inspect.js';
+import type { PlanCommandFlags } from './commands/plan.js';
+import type { QuantizeFlags } from './commands/quantize.js';
+
+const modelHelp = `MODEL is a GGUF file, a folder with a Hugging Face model (safetensors), or a model on the Hub:
+org/name, org/name@revision, org/name:file.gguf. What exists on this machine comes first.`;
+
+function argument(placeholder: string, brief: string) {
+  return { brief, placeholder, parse: text };
+}
+
+const model = argument('MODEL', 'GGUF file, Hugging Face folder, or org/name on the Hub');
+
+const inspect = buildCommand<InspectFlags, [string], CliContext>({
+  loader: async () => (await import('./commands/inspect.js')).inspect,
+  parameters: {
+    positional: { kind: 'tuple', parameters: [model] },
+    flags: {
+      tensors: { kind: 'boolean', default: false, withNegated: false, brief: 'List every tensor' },
+      home: homeFlag,
+      token: tokenFlag,
+      ...outputFlags,
+    },
+  },
+  docs: {
+    brief: 'Show what a model is made of',
+    fullDescription: `Shows what a model is made of: its architecture, and its tensors by role with their types and sizes.\n\n${modelHelp}`,
+  },
+});
+
+const quantize = buildCommand<QuantizeFlags, [string], CliContext>({
+  loader: async () => (await import('./commands/quantize.js')).quantize,
+  parameters: {
+    positional: { kind: 'tuple', parameters: [model] },
+    flags: {
+      ...budgetFlags,
+      output: optional('File to write (default: named after the model and its plan, here)', 'FILE', text),
+      ...planFlags,
+      ...textFlags,
+      noVerify: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'Do not measure the written file on the report text',
+      },
+      ...runFlags,
+      ...outputFlags,
+    },
+    aliases: { o: 'output' },
+  },
+  docs: {
+    brief: 'Write the smallest-loss GGUF within a budget',
+    fullDescription: `Measures what each tensor's quantization costs, decides for every tensor how to store it within the budget,
+writes the GGUF, and measures on that file what it cost.
+
+${modelHelp}
+
+One of --size, --bpw and --ratio is needed, or a --plan; of several budgets the tightest holds. An interrupted run
+keeps what it finished: the same command continues it.
+
+  bitsmith quantize MODEL --size 1.2GB
+  bitsmith quantize MODEL --bpw 3.5 -o OUT.gguf
+  bitsmith quantize MODEL --ratio 5 --lock 'output=Q8_0'
+  bitsmith quantize MODEL --plan PLAN.yaml`,
+  },
+});
+
+const plan = buildCommand<PlanCommandFlags, [string], CliContext>({
+  loader: async () => (await import('./commands/plan.js')).plan,
+  parameters: {
+    positional: { kind: 'tuple', parameters: [model] },
+    flags: { ...budgetFlags, ...planFlags, ...textFlags, ...runFlags, ...outputFlags },
+    aliases: { o: 'savePlan' },
+  },
+  docs: {
+    brief: 'Decide how to store every tensor, without writing the model',
+    fullDescription: `Does what quantize does up to the plan: calibrates, measures and solves, but encodes nothing.\n\n${modelHelp}`,
+  },
+});
+
+const evaluate = buildCommand<EvaluateFlags, [string, string], CliContext>({
+  loader: async () => (await import('./commands/evaluate.js')).evaluate,
+  parameters: {
+    positional: {
+      kind: 'tuple',
+      parameters: [argument('SOURCE', 'The model as it was'), argument('FILE', 'The quantized GGUF')],
+    },
+    flags: {
+      ...textFlags,
+      text: optional('Text to measure on, whole (default: the report text that comes along)', 'FILE', text),
+      tokens: optional('Tokens of the text to use at most (default: all)', 'N', wholeNumber(1)),
+      threads: threadsFlag,
+      home: homeFlag,
+      token: tokenFlag,
+      ...outputFlags,
+    },
+  },
+  docs: {
+    brief: 'Measure a file against its source: perplexity and KL divergence',
+    fullDescription: `Runs both models over the same text and compares their predictions token by token, defined as by
+llama-perplexity --kl-divergence.`,
+  },
+});
+
+const convert = buildCommand<ConvertFlags, [string], CliContext>({
+  loader: async () => (await import('./commands/convert.js')).convert,
+  parameters: {
+    positional: { kind: 'tuple', parameters: [model] },
+    flags: {
+      output: { kind: 'parsed', parse: text, placeholder: 'FILE', brief: 'GGUF to write' },
+      home: homeFlag,
+      token: tokenFlag,
+      ...outputFlags,
+    },
+    aliases: { o: 'output' },
+  },
+  docs: {
+    brief: 'Convert a Hugging Face model to GGUF, weights as they are',
+    fullDescription: `Converts a Hugging Face folder to GGUF without quantizing it.\n\n${modelHelp}`,
+  },
+});
+
+const analyze = buildCommand<AnalyzeFlags, [string], CliContext>({
+  loader: async () => (await import('./commands/analyze.js')).analyze,
+  parameters: {
+    positional: { kind: 'tuple', parameters: [model] },
+    flags: {
+      output: optional('Importance matrix to write, as GGUF that llama-quantize reads', 'FILE', text),
+      ...textFlags,
+      ...runFlags,
+      ...outputFlags,
+    },
+    aliases: { o: 'output' },
+  },
+  docs: {
+    brief: 'Measure how sensitive each tensor is, and write the importance matrix',
+    fullDescription: `Runs the model over text, writes its importance matrix, and measures for each tensor what quantizing it alone costs.\n\n${modelHelp}`,
+  },
+});
+
+const cacheList = buildCommand<CacheListFlags, [], CliContext>({
+  loader: async () => (await import('./commands/cache.js')).list,
+  parameters: { flags: { home: homeFlag, ...outputFlags } },
+  docs: { brief: 'Show what earlier runs left to be used again' },
+});
+
+const cacheGc = buildCommand<CacheGcFlags, [], CliContext>({
+  loader: async () => (await import('./commands/cache.js')).collect,
+  parameters: {
+    flags: {
+      olderThan: {
+        kind: 'parsed',
+        parse: wholeNumber(0),
+        default: '30',
+        placeholder: 'DAYS',
+        brief: 'Delete what no run has used for so many days; 0 for all',
+      },
+      dryRun: { kind: 'boolean', default: false, withNegated: false, brief: 'Only say what would go' },
+      home: homeFlag,
+      ...outputFlags,
+    },
+  },
+  docs: { brief: 'Delete what has not been used for a while' },
+});
+
+const cache = buildRouteMap({
+  routes: { ls: cacheList, gc: cacheGc },
+  docs: { brief: 'List or clear what earlier runs left to be used again' },
+});
+
+export const routes = buildRouteMap({
+  routes: { quantize, inspect, plan, analyze, evaluate, convert, cache },
+  docs: {
+    brief: 'The smallest file that loses least',
+    fullDescription: `Bitsmith takes a trained model and a budget, and returns the smallest-loss file within it, with the proof measured
+on the file that it wrote.
+
+  bitsmith quantize models/orator-8m --size 4.5MB
+  bitsmith quantize Qwen/Qwen3-0.6B --bpw 3.5 -o qwen.gguf
+
+Results go to stdout, progress to stderr.`,
+  },
+});
