@@ -96,9 +96,12 @@ export function parseSize(size: string | number): number {
   const parts = /^(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)$/i.exec(String(size).trim());
   const unit = parts === null ? undefined : unitBytes.get(parts[2].toLowerCase());
   if (parts === null || unit === undefined) throw malformed('--size', size, SIZE_FORMS);
-  const bytes = Math.floor(Number(parts[1]) * unit);
-  if (bytes < 1 || !Number.isSafeInteger(bytes))
+  const exact = Number(parts[1]) * unit;
+  if (unit === 1 && !Number.isInteger(exact)) throw malformed('--size', size, `whole bytes: ${SIZE_FORMS}`);
+  const bytes = Math.floor(exact);
+  if (bytes < 1 || !Number.isSafeInteger(bytes)) {
     throw malformed('--size', size, `at least 1 byte and below 2^53: ${SIZE_FORMS}`);
+  }
   return bytes;
 }
 

@@ -1,10 +1,13 @@
 import * as fc from 'fast-check';
-import loadHighs from 'highs';
+import highsLoader from 'highs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { solve } from '../../src/plan/solve.js';
 import type { KnapsackChoice } from '../../src/plan/solve.js';
 import { capacityAt, randomFrom, transformerLike, withRange } from './instances.js';
 import type { Instance } from './instances.js';
+
+// The package types its default export as a CommonJS module's, but is loaded as an ES module.
+const loadHighs = highsLoader as unknown as typeof highsLoader.default;
 
 /** The least nats of all plans that fit, by trying every one. */
 function bruteForce(choices: readonly KnapsackChoice[], capacity: number): number {
