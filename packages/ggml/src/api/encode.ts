@@ -10,6 +10,7 @@ import { readPointer } from '../binding/memory.js';
 import type { Address } from '../binding/structs.js';
 import { prepareCodebooks } from './codebooks.js';
 import type { Engine } from './engine.js';
+import { ImportanceScaler, isSearched, largestMagnitude, largestSearchedWeight } from './importance-scale.js';
 import { assertCount, assertImportance, assertLength, encodedByteLength, misuse } from './validate.js';
 
 export interface EncodeRequest {
@@ -41,7 +42,7 @@ const slabWeights = 1 << 18;
 /**
  * Encodes rows. `target` receives exactly the bytes that llama.cpp's quantizer would write for them.
  * @throws BitsmithError `ROW_NOT_BLOCKS`, `BUFFER_SIZE`, `TENSOR_TYPE`, `VALUES_NOT_FINITE`, `IMPORTANCE_REQUIRED`,
- *   `IMPORTANCE_INVALID`, `IMPORTANCE_ZERO`, `ENCODED_NOT_FINITE`
+ *   `IMPORTANCE_INVALID`, `IMPORTANCE_ZERO`, `VALUES_TOO_LARGE`, `ENCODED_NOT_FINITE`
  */
 export async function encodeRows(
   engine: Engine,
@@ -56,41 +57,69 @@ export async function encodeRows(
   assertLength(`target for ${type}`, 'bytes', target.byteLength, byteLength);
   assertImportance(type, importance, rowLength);
   await prepareCodebooks(engine, type, { signal });
+  const scaler = importance === undefined ? undefined : new ImportanceScaler(importance);
   await inSlabs(rows, rowLength, lanes, signal, async (first, count) => {
-    const from = values.subarray(first * rowLength, (first + count) * rowLength);
-    const to = target.subarray((first * byteLength) / rows, ((first + count) * byteLength) / rows);
-    await encodeSlab(engine, request, from, to, first, count);
+    const slab: Slab = {
+      type,
+      values: values.subarray(first * rowLength, (first + count) * rowLength),
+      target: target.subarray((first * byteLength) / rows, ((first + count) * byteLength) / rows),
+      firstRow: first,
+      rows: count,
+      rowLength,
+    };
+    await assertEncodable(engine, slab);
+    const suited = isSearched(type) ? largestWeight(slab) : undefined;
+    await encodeSlab(engine, slab, suited === undefined ? importance : scaler?.for(suited));
   });
+}
+
+/** Whole rows of one request, encoded by one native call. */
+interface Slab {
+  readonly type: TensorType;
+  readonly values: Float32Array;
+  readonly target: Uint8Array;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly rowLength: number;
+}
+
+async function assertEncodable({ native }: Engine, { values, firstRow, rowLength }: Slab): Promise<void> {
+  if (await callAsync(native.ggml_validate_row_data, ggmlTypes.F32, values, values.byteLength)) return;
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  throw misuse(
+    'VALUES_NOT_FINITE',
+    'finite weights',
+    `${values[at]} at row ${firstRow + Math.floor(at / rowLength)}, column ${at % rowLength}`,
+    'The source model is damaged or overflowed in training: get another copy.',
+  );
+}
+
+/** The largest magnitude in a slab whose scales are searched. */
+function largestWeight({ type, values, firstRow, rows }: Slab): number {
+  const largest = largestMagnitude(values);
+  if (largest <= largestSearchedWeight) return largest;
+  throw misuse(
+    'VALUES_TOO_LARGE',
+    `weights of at most ${largestSearchedWeight} in magnitude for ${type}`,
+    `${largest} in rows ${firstRow} to ${firstRow + rows - 1}`,
+    'Keep this tensor in F32 or BF16.',
+  );
 }
 
 async function encodeSlab(
   { native }: Engine,
-  { type, rowLength, importance }: EncodeRequest,
-  values: Float32Array,
-  target: Uint8Array,
-  firstRow: number,
-  rows: number,
+  { type, values, target, firstRow, rows, rowLength }: Slab,
+  importance: Float32Array | undefined,
 ): Promise<void> {
   const id = ggmlTypes[type];
-  if (!(await callAsync(native.ggml_validate_row_data, ggmlTypes.F32, values, values.byteLength))) {
-    const at = values.findIndex((value) => !Number.isFinite(value));
-    const row = firstRow + Math.floor(at / rowLength);
-    throw misuse(
-      'VALUES_NOT_FINITE',
-      'finite weights',
-      `${values[at]} at row ${row}, column ${at % rowLength}`,
-      'The source model is damaged or overflowed in training: get another copy.',
-    );
-  }
   await callAsync(native.ggml_quantize_chunk, id, values, target, 0, rows, rowLength, importance ?? null);
-  if (!(await callAsync(native.ggml_validate_row_data, id, target, target.byteLength))) {
-    throw new BitsmithError(
-      'validation',
-      'ENCODED_NOT_FINITE',
-      `expected ${type} to hold rows ${firstRow} to ${firstRow + rows - 1}, but a scale overflows to infinity`,
-      { suggestion: `Keep this tensor in F32 or BF16: its weights are too large for ${type}.` },
-    );
-  }
+  if (await callAsync(native.ggml_validate_row_data, id, target, target.byteLength)) return;
+  throw new BitsmithError(
+    'validation',
+    'ENCODED_NOT_FINITE',
+    `expected ${type} to hold rows ${firstRow} to ${firstRow + rows - 1}, but a scale overflows to infinity`,
+    { suggestion: `Keep this tensor in F32 or BF16: its weights are too large for ${type}.` },
+  );
 }
 
 const decoders = new Map<TensorType, AsyncCapable<[Uint8Array, Float32Array, number], void>>();
