@@ -6,7 +6,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { BitsmithError, deserializeError } from '@bitsmith/formats';
-import { engineEnvironment } from '@bitsmith/ggml';
+import { engineEnvironment } from '@bitsmith/ggml/probe';
 import type { EngineReply, EngineRequest, EngineSettings, EngineTasks, TaskKind } from './protocol.js';
 
 interface Pending {

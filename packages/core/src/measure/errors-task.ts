@@ -4,7 +4,7 @@
  * bytes that the scheme would store.
  */
 import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
-import { decodeRows, encodeRows, type Engine, weightedError } from '@bitsmith/ggml';
+import { decodeRows, encodeRows, type Engine, prepareCodebooks, weightedError } from '@bitsmith/ggml';
 import { ROW_COUNTS } from '../calibrate/accumulator.js';
 import type { TaskHandler, TaskType } from '../engine/protocol.js';
 import { nativeEngine } from '../engine/session.js';
@@ -39,6 +39,7 @@ export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, set
   const files = await WeightFiles.open(parameters.files);
   try {
     const importance = await readImportance(parameters.importancePath);
+    await prepareTables(engine, parameters.tensors);
     await inLanes(settings.threads, parameters.tensors, async ({ name, schemes }) => {
       const tensor = files.tensor(name);
       const samples = await readSamples(engine, files, tensor, importance, parameters.sampleWeights);
@@ -55,6 +56,12 @@ export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, set
     await files.close();
   }
 };
+
+/** Builds the codebooks of all schemes side by side: one by one they would leave the other cores waiting. */
+async function prepareTables(engine: Engine, tensors: ErrorsTask['parameters']['tensors']): Promise<void> {
+  const schemes = new Set(tensors.flatMap((tensor) => tensor.schemes));
+  await Promise.all([...schemes].map((scheme) => prepareCodebooks(engine, scheme)));
+}
 
 /** Reads the sampled rows, grouped by matrix so that each group has one importance vector. */
 async function readSamples(

@@ -2,6 +2,7 @@
 import os from 'node:os';
 import { BitsmithError } from '@bitsmith/formats';
 import { EngineHost } from '../engine/host.js';
+import { trustedEngine } from '../engine/trusted.js';
 import { ArtifactStore } from './store.js';
 
 export interface RunContext {
@@ -42,6 +43,7 @@ export async function* inRun<Event, Result>(
   const engine = new EngineHost({ threads, verbose: options.verbose ?? false });
   try {
     const store = await ArtifactStore.open(options.home);
+    await trustedEngine(store, options.signal);
     return yield* body({ store, engine, threads, seed: options.seed ?? 1, signal: options.signal });
   } finally {
     await engine.close();
