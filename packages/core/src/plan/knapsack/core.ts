@@ -63,11 +63,11 @@ export function solveCore(
   const search = new CoreSearch(relaxation.baseBytes - capacity, greedy.cost - baseCost, tolerance);
   let workLeft = workLimit;
   for (const [stage, { moves }] of core.entries()) {
+    if (workLeft <= 0) search.abandon(outlooks[stage]);
+    if (search.isDone) break;
     const share = Math.floor(workLeft / (core.length - stage) / (moves.length + 1));
     workLeft -= search.extend(moves, outlooks[stage + 1], Math.max(LEAST_STATES_A_STAGE, share));
-    if (search.isDone) break;
   }
-
   const positions = improvedPlan(relaxation, core, search.bestMoves());
   const proven = Math.min(search.best, search.leastDropped) + baseCost;
   return { positions, lowerBound: Math.max(lowerBound, proven), exact: search.leastDropped >= search.best };
@@ -167,6 +167,15 @@ class CoreSearch {
     this.states = this.pruned(next, outlook, mostStates);
     this.stages.push({ parents: this.states.parents, moves: this.states.moves });
     return made;
+  }
+
+  /** Gives up what is still open; its least bound stays in the proof. */
+  abandon(outlook: Outlook): void {
+    for (let state = 0; state < this.states.length; state++) {
+      const bound = boundOf(this.states.excess[state], this.states.cost[state], outlook);
+      this.leastDropped = Math.min(this.leastDropped, bound);
+    }
+    this.states = this.states.filtered(() => false);
   }
 
   /** The moves that make the best plan out of the relaxed one; null when the plan known at the start was not beaten. */
