@@ -6,7 +6,7 @@
 import { BitsmithError } from '@bitsmith/formats';
 import { solveCore } from './knapsack/core.js';
 import { frontierOf } from './knapsack/frontier.js';
-import type { KnapsackItem } from './knapsack/frontier.js';
+import type { Frontier, KnapsackItem } from './knapsack/frontier.js';
 import { relax } from './knapsack/relaxation.js';
 
 /**
@@ -57,8 +57,9 @@ export function solve(
     );
   }
 
-  const relaxation = relax(frontiers, capacityBytes);
-  const { positions, lowerBound, exact } = solveCore(frontiers, capacityBytes, relaxation, workLimit);
+  const capacity = reachable(frontiers, smallest, capacityBytes);
+  const relaxation = relax(frontiers, capacity);
+  const { positions, lowerBound, exact } = solveCore(frontiers, capacity, relaxation, workLimit);
   const picked = frontiers.map(({ index }, choice) => index[positions[choice]]);
   const chosen = picked.map((candidate, choice) => choices[choice].candidates[candidate]);
   const bytes = chosen.reduce((sum, candidate) => sum + candidate.bytes, 0);
@@ -66,6 +67,24 @@ export function solve(
   const proven = exact ? klNats : Math.min(lowerBound, klNats);
   const gap = klNats > 0 ? (klNats - proven) / klNats : 0;
   return { picked, bytes, klNats, lowerBound: proven, gap, natsPerByte: relaxation.rate };
+}
+
+/**
+ * The capacity without the bytes that no plan can use: sizes differ by multiples of some unit (the alignment at least, often
+ * far more), and a relaxed plan that cannot use the rest of a unit either gives a closer bound.
+ */
+function reachable(frontiers: readonly Frontier[], smallest: number, capacityBytes: number): number {
+  let unit = 0;
+  for (const { bytes } of frontiers) {
+    for (let position = 1; position < bytes.length; position++) {
+      unit = greatestCommonDivisor(unit, bytes[position] - bytes[position - 1]);
+    }
+  }
+  return unit === 0 ? smallest : smallest + Math.floor((capacityBytes - smallest) / unit) * unit;
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
 function refuseBadCandidates(candidates: readonly KnapsackItem[], choice: number): void {

@@ -13,6 +13,8 @@ import { StateList } from './states.js';
 /** Costs are sums of rounded numbers: a plan that is better by less than this is not better. */
 const RELATIVE_TOLERANCE = 1e-12;
 const LEAST_STATES_A_STAGE = 64;
+/** Part of the work that the narrow search may use. */
+const NARROW_SHARE = 0.1;
 
 /** A candidate of a core choice, relative to the choice's place in the relaxed plan. */
 interface Move {
@@ -47,20 +49,47 @@ export interface CoreSolution {
   readonly exact: boolean;
 }
 
+interface SearchResult extends CoreSolution {
+  readonly cost: number;
+}
+
+/**
+ * Searches twice: a narrow search first, for a good plan at little work, because the better the known plan, the smaller the
+ * core that the thorough search has to look at.
+ */
 export function solveCore(
   frontiers: readonly Frontier[],
   capacity: number,
   relaxation: Relaxation,
   workLimit: number,
 ): CoreSolution {
-  const { baseCost, lowerBound, greedy } = relaxation;
-  const tolerance = RELATIVE_TOLERANCE * Math.abs(greedy.cost);
-  const allowance = greedy.cost - lowerBound;
-  if (allowance <= tolerance) return { positions: greedy.positions, lowerBound: greedy.cost, exact: true };
+  let solution: SearchResult = {
+    ...relaxation.greedy,
+    lowerBound: relaxation.lowerBound,
+    exact: relaxation.greedy.cost === relaxation.lowerBound,
+  };
+  for (const share of [NARROW_SHARE, 1 - NARROW_SHARE]) {
+    if (solution.exact) break;
+    const { lowerBound } = solution;
+    solution = searchCore(frontiers, capacity, relaxation, solution, workLimit * share);
+    solution = { ...solution, lowerBound: Math.max(solution.lowerBound, lowerBound) };
+  }
+  return solution;
+}
 
-  const core = coreChoices(frontiers, relaxation, allowance);
+/** Looks for a plan better than `known`; returns that or the known one. */
+function searchCore(
+  frontiers: readonly Frontier[],
+  capacity: number,
+  relaxation: Relaxation,
+  known: SearchResult,
+  workLimit: number,
+): SearchResult {
+  const { base, baseBytes, baseCost } = relaxation;
+  const core = coreChoices(frontiers, relaxation, known.cost - relaxation.lowerBound);
   const outlooks = outlooksOf(core);
-  const search = new CoreSearch(relaxation.baseBytes - capacity, greedy.cost - baseCost, tolerance);
+  const tolerance = RELATIVE_TOLERANCE * Math.abs(known.cost);
+  const search = new CoreSearch(baseBytes - capacity, known.cost - baseCost, tolerance);
   let workLeft = workLimit;
   for (const [stage, { moves }] of core.entries()) {
     if (workLeft <= 0) search.abandon(outlooks[stage]);
@@ -68,20 +97,15 @@ export function solveCore(
     const share = Math.floor(workLeft / (core.length - stage) / (moves.length + 1));
     workLeft -= search.extend(moves, outlooks[stage + 1], Math.max(LEAST_STATES_A_STAGE, share));
   }
-  const positions = improvedPlan(relaxation, core, search.bestMoves());
-  const proven = Math.min(search.best, search.leastDropped) + baseCost;
-  return { positions, lowerBound: Math.max(lowerBound, proven), exact: search.leastDropped >= search.best };
-}
-
-function improvedPlan(
-  { base, greedy }: Relaxation,
-  core: readonly CoreChoice[],
-  moves: readonly { stage: number; move: number }[] | null,
-): Int32Array {
-  if (moves === null) return greedy.positions;
-  const positions = base.slice();
-  for (const { stage, move } of moves) positions[core[stage].choice] = core[stage].moves[move].position;
-  return positions;
+  const moves = search.bestMoves();
+  const positions = moves === null ? known.positions : base.slice();
+  for (const { stage, move } of moves ?? []) positions[core[stage].choice] = core[stage].moves[move].position;
+  return {
+    positions,
+    cost: search.best + baseCost,
+    lowerBound: Math.min(search.best, search.leastDropped) + baseCost,
+    exact: search.leastDropped >= search.best,
+  };
 }
 
 /** Choices with at least one candidate that could belong to a better plan, the most undecided first. */
