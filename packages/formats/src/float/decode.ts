@@ -3,6 +3,7 @@
  * Every function fills `target` (made when left out, at least as long as the codes) and returns it.
  */
 import { float16, float8E4m3, float8E5m2, type SmallFloat } from './formats.js';
+import { lazily } from './lazily.js';
 import { checkTarget, float32Bits } from './bits.js';
 
 /** IEEE half precision to float32. */
@@ -46,11 +47,6 @@ export function decodeF8E5m2(
 const float16Table = lazily(() => float32Table(float16));
 const e4m3Table = lazily(() => float32Table(float8E4m3));
 const e5m2Table = lazily(() => float32Table(float8E5m2));
-
-function lazily<T>(build: () => T): () => T {
-  let built: T | undefined;
-  return () => (built ??= build());
-}
 
 function decodeBytes(codes: Uint8Array, target: Float32Array, table: Uint32Array): Float32Array {
   const bits = targetBits(codes.length, target);

@@ -5,10 +5,11 @@ import { ggufError } from './fail.js';
 import { MAX_ARRAY_DEPTH, MAX_KEY_BYTES } from './limits.js';
 import type { GgufArray, GgufMetadata, GgufNumericArray, GgufValue } from './types.js';
 import { numericArrays, valueTypeIds } from './value-types.js';
+import { quote } from '../text/quote.js';
 
 export function encodeMetadata(writer: ByteWriter, metadata: GgufMetadata): void {
   for (const [key, value] of metadata) {
-    const keyBytes = encodeUtf8(key, `the key ${JSON.stringify(key)}`);
+    const keyBytes = encodeUtf8(key, `the key ${quote(key)}`);
     if (keyBytes.byteLength === 0 || keyBytes.byteLength > MAX_KEY_BYTES) {
       throw ggufError('GGUF_KEY', `a key is ${keyBytes.byteLength} bytes long`, {
         expected: `1 to ${MAX_KEY_BYTES} bytes`,
@@ -50,7 +51,7 @@ function encodeValue(writer: ByteWriter, value: GgufValue, key: string): void {
 
 function encodeArray(writer: ByteWriter, array: GgufArray, key: string, depth: number): void {
   if (depth > MAX_ARRAY_DEPTH) {
-    throw ggufError('GGUF_NESTING', `key ${JSON.stringify(key)} nests arrays deeper than ${MAX_ARRAY_DEPTH}`);
+    throw ggufError('GGUF_NESTING', `key ${quote(key)} nests arrays deeper than ${MAX_ARRAY_DEPTH}`);
   }
   writer.uint32(valueTypeIds[array.itemType]);
   writer.count64(array.value.length);
@@ -66,7 +67,7 @@ function encodeArray(writer: ByteWriter, array: GgufArray, key: string, depth: n
       return;
     default:
       if (!(array.value instanceof numericArrays[array.itemType])) {
-        throw ggufError('GGUF_VALUE', `key ${JSON.stringify(key)} declares ${array.itemType} items`, {
+        throw ggufError('GGUF_VALUE', `key ${quote(key)} declares ${array.itemType} items`, {
           expected: numericArrays[array.itemType].name,
           found: (array.value as GgufNumericArray).constructor.name,
           suggestion: 'Pass the typed array that matches the item type.',
@@ -98,7 +99,7 @@ function encodeBigInteger(writer: ByteWriter, type: 'uint64' | 'int64', value: b
 }
 
 function rangeError(key: string, type: string, value: number | bigint, expected: string): Error {
-  return ggufError('GGUF_VALUE', `the value ${value} of key ${JSON.stringify(key)} does not fit ${type}`, {
+  return ggufError('GGUF_VALUE', `the value ${value} of key ${quote(key)} does not fit ${type}`, {
     expected,
     found: String(value),
     suggestion: 'Choose a wider type, or correct the value.',

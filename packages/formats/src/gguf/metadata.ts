@@ -4,6 +4,7 @@
  */
 import { ggufError } from './fail.js';
 import type { GgufMetadata, GgufNumericArray, GgufString, GgufValue } from './types.js';
+import { quote } from '../text/quote.js';
 
 /** @throws BitsmithError `GGUF_KEY_MISSING`, `GGUF_KEY_TYPE` (also for text that is not UTF-8). */
 export function getString(metadata: GgufMetadata, key: string): string {
@@ -58,7 +59,7 @@ export function getStringArrayOrUndefined(
   const items = getRawStringArrayOrUndefined(metadata, key);
   if (items === undefined) return undefined;
   if (items.every((item) => typeof item === 'string')) return items;
-  throw ggufError('GGUF_KEY_TYPE', `an item of ${JSON.stringify(key)} is not UTF-8`, {
+  throw ggufError('GGUF_KEY_TYPE', `an item of ${quote(key)} is not UTF-8`, {
     expected: 'UTF-8 strings',
     found: 'other bytes',
   });
@@ -103,7 +104,7 @@ export function getNumericArrayOrUndefined(
 
 function required<T>(key: string, value: T | undefined): T {
   if (value !== undefined) return value;
-  throw ggufError('GGUF_KEY_MISSING', `the key ${JSON.stringify(key)} is missing`, {
+  throw ggufError('GGUF_KEY_MISSING', `the key ${quote(key)} is missing`, {
     expected: `the key ${key}`,
     found: 'no such key',
     suggestion: 'Export the model again with a current converter.',
@@ -112,7 +113,7 @@ function required<T>(key: string, value: T | undefined): T {
 
 function typeError(key: string, expected: string, entry: GgufValue): Error {
   const found = entry.type === 'array' ? `an array of ${entry.itemType}` : describeScalar(entry);
-  return ggufError('GGUF_KEY_TYPE', `the key ${JSON.stringify(key)} holds ${found}, not ${expected}`, {
+  return ggufError('GGUF_KEY_TYPE', `the key ${quote(key)} holds ${found}, not ${expected}`, {
     expected,
     found,
     suggestion: 'Export the model again with a current converter.',
@@ -120,7 +121,6 @@ function typeError(key: string, expected: string, entry: GgufValue): Error {
 }
 
 function describeScalar(entry: GgufValue): string {
-  const text =
-    entry.value instanceof Uint8Array ? 'bytes that are not UTF-8' : JSON.stringify(String(entry.value));
+  const text = entry.value instanceof Uint8Array ? 'bytes that are not UTF-8' : quote(String(entry.value));
   return `the ${entry.type} ${text.length > 80 ? `${text.slice(0, 80)}...` : text}`;
 }

@@ -1,5 +1,6 @@
 /** @file Decodes GGUF key-value pairs. Mirrors `encode-metadata.ts`. */
 import type { WindowedReader } from '../io/windowed-reader.js';
+import { quote } from '../text/quote.js';
 import { decodeUtf8 } from '../text/utf8.js';
 import { ggufError } from './fail.js';
 import * as limits from './limits.js';
@@ -20,15 +21,13 @@ export async function readMetadata(reader: WindowedReader, count: number): Promi
   const budget: ItemBudget = { left: limits.MAX_ARRAY_ITEMS };
   for (let index = 0; index < count; index++) {
     const key = await readKey(reader, index);
+    const label = quote(key);
     if (metadata.has(key)) {
-      throw ggufError('GGUF_DUPLICATE_KEY', `key ${JSON.stringify(key)} appears twice`, {
-        expected: 'unique keys',
-      });
+      throw ggufError('GGUF_DUPLICATE_KEY', `key ${label} appears twice`, { expected: 'unique keys' });
     }
-    if (!reader.has(4)) await reader.load(4, `the type of ${key}`);
-    const type = knownValueType(reader.uint32(), key);
-    metadata.set(key, await readValue(reader, type, key, budget));
-    checkHeaderBytes(reader);
+    if (!reader.has(4)) await reader.load(4, `the type of ${label}`);
+    const type = knownValueType(reader.uint32(), label);
+    metadata.set(key, await readValue(reader, type, label, budget));
   }
   return metadata;
 }
@@ -67,14 +66,6 @@ export async function readStringBytes(
   return reader.take(length);
 }
 
-export function checkHeaderBytes(reader: WindowedReader): void {
-  if (reader.position > limits.MAX_HEADER_BYTES) {
-    throw ggufError('GGUF_HEADER_SIZE', `the header passes ${limits.MAX_HEADER_BYTES} bytes`, {
-      expected: `a header of at most ${limits.MAX_HEADER_BYTES} bytes`,
-    });
-  }
-}
-
 async function readKey(reader: WindowedReader, index: number): Promise<string> {
   const bytes = await readStringBytes(reader, limits.MAX_KEY_BYTES, `key ${index}`);
   const key = decodeUtf8(bytes);
@@ -86,10 +77,10 @@ async function readKey(reader: WindowedReader, index: number): Promise<string> {
   return key;
 }
 
-function knownValueType(id: number, key: string): GgufValueType {
+function knownValueType(id: number, label: string): GgufValueType {
   const type = valueTypeById(id);
   if (type === undefined) {
-    throw ggufError('GGUF_VALUE_TYPE', `key ${JSON.stringify(key)} has the unknown value type ${id}`, {
+    throw ggufError('GGUF_VALUE_TYPE', `key ${label} has the unknown value type ${id}`, {
       expected: 'a value type from 0 to 12',
       found: String(id),
     });
@@ -100,15 +91,15 @@ function knownValueType(id: number, key: string): GgufValueType {
 async function readValue(
   reader: WindowedReader,
   type: GgufValueType,
-  key: string,
+  label: string,
   budget: ItemBudget,
 ): Promise<GgufValue> {
-  if (type === 'array') return readArray(reader, key, budget, 1);
+  if (type === 'array') return readArray(reader, label, budget, 1);
   if (type === 'string') {
-    return { type, value: toText(await readStringBytes(reader, limits.MAX_STRING_BYTES, key)) };
+    return { type, value: toText(await readStringBytes(reader, limits.MAX_STRING_BYTES, label)) };
   }
   const bytes = minimumValueBytes[type];
-  if (!reader.has(bytes)) await reader.load(bytes, key);
+  if (!reader.has(bytes)) await reader.load(bytes, label);
   switch (type) {
     case 'uint8':
     case 'int8':
@@ -124,7 +115,7 @@ async function readValue(
     case 'int64':
       return { type, value: reader.bigInt64() };
     case 'bool':
-      return { type, value: toBoolean(reader.uint8(), key) };
+      return { type, value: toBoolean(reader.uint8(), label) };
     default:
       return type satisfies never;
   }
@@ -132,34 +123,32 @@ async function readValue(
 
 async function readArray(
   reader: WindowedReader,
-  key: string,
+  label: string,
   budget: ItemBudget,
   depth: number,
 ): Promise<GgufArray> {
   if (depth > limits.MAX_ARRAY_DEPTH) {
-    throw ggufError(
-      'GGUF_NESTING',
-      `key ${JSON.stringify(key)} nests arrays deeper than ${limits.MAX_ARRAY_DEPTH}`,
-    );
+    throw ggufError('GGUF_NESTING', `key ${label} nests arrays deeper than ${limits.MAX_ARRAY_DEPTH}`);
   }
-  if (!reader.has(12)) await reader.load(12, `the array head of ${key}`);
-  const itemType = knownValueType(reader.uint32(), key);
+  if (!reader.has(12)) await reader.load(12, `the array head of ${label}`);
+  const itemType = knownValueType(reader.uint32(), label);
   const count = reader.count64();
-  const what = `items of ${JSON.stringify(key)}`;
+  const what = `items of ${label}`;
   if (itemType !== 'string' && itemType !== 'bool' && itemType !== 'array') {
     checkCount(what, count, limits.MAX_HEADER_BYTES, minimumValueBytes[itemType], reader.remaining);
-    return { type: 'array', itemType, value: await readNumbers(reader, itemType, count, key) };
+    return { type: 'array', itemType, value: await readNumbers(reader, itemType, count, label) };
   }
   checkCount(what, count, budget.left, minimumValueBytes[itemType], reader.remaining);
   budget.left -= count;
   switch (itemType) {
     case 'string':
-      return { type: 'array', itemType, value: await readStrings(reader, count, key) };
+      return { type: 'array', itemType, value: await readStrings(reader, count, label) };
     case 'bool':
-      return { type: 'array', itemType, value: await readBooleans(reader, count, key) };
+      return { type: 'array', itemType, value: await readBooleans(reader, count, label) };
     case 'array': {
       const value: GgufArray[] = [];
-      for (let index = 0; index < count; index++) value.push(await readArray(reader, key, budget, depth + 1));
+      for (let index = 0; index < count; index++)
+        value.push(await readArray(reader, label, budget, depth + 1));
       return { type: 'array', itemType, value };
     }
     default:
@@ -171,35 +160,35 @@ async function readNumbers(
   reader: WindowedReader,
   type: GgufNumericType,
   count: number,
-  key: string,
+  label: string,
 ): Promise<GgufNumericArray> {
   const bytes = count * minimumValueBytes[type];
-  if (bytes > limits.MAX_HEADER_BYTES) {
-    throw ggufError('GGUF_COUNT', `key ${JSON.stringify(key)} declares ${count} numbers, ${bytes} bytes`, {
+  if (bytes > limits.MAX_HEADER_BYTES - reader.position) {
+    throw ggufError('GGUF_COUNT', `key ${label} declares ${count} numbers, ${bytes} bytes`, {
       expected: `at most ${limits.MAX_HEADER_BYTES} bytes`,
     });
   }
   const values = new numericArrays[type](count);
-  await reader.readInto(new Uint8Array(values.buffer), key);
+  await reader.readInto(new Uint8Array(values.buffer), label);
   return values;
 }
 
-async function readStrings(reader: WindowedReader, count: number, key: string): Promise<GgufString[]> {
+async function readStrings(reader: WindowedReader, count: number, label: string): Promise<GgufString[]> {
   const values: GgufString[] = [];
   for (let index = 0; index < count; index++) {
-    if (!reader.has(8)) await reader.load(8, `item ${index} of ${key}`);
+    if (!reader.has(8)) await reader.load(8, `item ${index} of ${label}`);
     const length = reader.count64();
-    if (length > limits.MAX_STRING_BYTES) throw stringLengthError(`item ${index} of ${key}`, length);
-    if (!reader.has(length)) await reader.load(length, `item ${index} of ${key}`);
+    if (length > limits.MAX_STRING_BYTES) throw stringLengthError(`item ${index} of ${label}`, length);
+    if (!reader.has(length)) await reader.load(length, `item ${index} of ${label}`);
     values.push(toText(reader.take(length)));
   }
   return values;
 }
 
-async function readBooleans(reader: WindowedReader, count: number, key: string): Promise<boolean[]> {
+async function readBooleans(reader: WindowedReader, count: number, label: string): Promise<boolean[]> {
   const bytes = new Uint8Array(count);
-  await reader.readInto(bytes, key);
-  return Array.from(bytes, (byte) => toBoolean(byte, key));
+  await reader.readInto(bytes, label);
+  return Array.from(bytes, (byte) => toBoolean(byte, label));
 }
 
 /** Bytes that are not UTF-8 are kept as bytes, so that writing gives them back unchanged. */
@@ -207,9 +196,9 @@ function toText(bytes: Uint8Array): GgufString {
   return decodeUtf8(bytes) ?? bytes.slice();
 }
 
-function toBoolean(byte: number, key: string): boolean {
+function toBoolean(byte: number, label: string): boolean {
   if (byte > 1) {
-    throw ggufError('GGUF_BOOL', `key ${JSON.stringify(key)} holds the boolean ${byte}`, {
+    throw ggufError('GGUF_BOOL', `key ${label} holds the boolean ${byte}`, {
       expected: '0 or 1',
       found: String(byte),
     });

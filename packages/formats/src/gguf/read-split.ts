@@ -9,6 +9,7 @@ import { getNumberOrUndefined } from './metadata.js';
 import { readGguf } from './read.js';
 import { parseSplitName, splitName } from './split-name.js';
 import type { GgufFile, GgufMetadata, GgufTensorInfo } from './types.js';
+import { quote } from '../text/quote.js';
 
 export const SPLIT_NO_KEY = 'split.no';
 export const SPLIT_COUNT_KEY = 'split.count';
@@ -98,11 +99,7 @@ function joinTensors(parts: readonly GgufPart[]): SplitTensorInfo[] {
     part.file.tensors.map((tensor) => {
       const owner = owners.get(tensor.name);
       if (owner !== undefined) {
-        throw inconsistent(
-          part.name,
-          `tensor ${JSON.stringify(tensor.name)} in one file`,
-          `also in ${owner}`,
-        );
+        throw inconsistent(part.name, `tensor ${quote(tensor.name)} in one file`, `also in ${owner}`);
       }
       owners.set(tensor.name, part.name);
       return { ...tensor, part: index };

@@ -3,9 +3,10 @@ import type { WindowedReader } from '../io/windowed-reader.js';
 import { decodeUtf8 } from '../text/utf8.js';
 import { ggufError } from './fail.js';
 import * as limits from './limits.js';
-import { checkCount, checkHeaderBytes, readStringBytes } from './read-metadata.js';
+import { checkCount, readStringBytes } from './read-metadata.js';
 import { elementCount, tensorTypeById, tensorTypes, type TensorType } from './tensor-types.js';
 import type { GgufTensorInfo } from './types.js';
+import { quote } from '../text/quote.js';
 
 /** Smallest tensor record: name length, axis count, type, offset. */
 const MIN_RECORD_BYTES = 24;
@@ -18,13 +19,12 @@ export async function readTensorRecords(reader: WindowedReader, count: number): 
   for (let index = 0; index < count; index++) {
     const tensor = await readRecord(reader, index);
     if (names.has(tensor.name)) {
-      throw ggufError('GGUF_DUPLICATE_TENSOR', `tensor ${JSON.stringify(tensor.name)} appears twice`, {
+      throw ggufError('GGUF_DUPLICATE_TENSOR', `tensor ${quote(tensor.name)} appears twice`, {
         expected: 'unique tensor names',
       });
     }
     names.add(tensor.name);
     tensors.push(tensor);
-    checkHeaderBytes(reader);
   }
   return tensors;
 }
@@ -42,16 +42,16 @@ async function readRecord(reader: WindowedReader, index: number): Promise<GgufTe
       `the name of tensor ${index} is ${name === '' ? 'empty' : 'not valid UTF-8'}`,
     );
   }
-  if (!reader.has(4)) await reader.load(4, `the axes of ${name}`);
+  if (!reader.has(4)) await reader.load(4, `the axes of ${quote(name)}`);
   const axes = reader.uint32();
   if (axes > limits.MAX_AXES) {
-    throw ggufError('GGUF_TENSOR_SHAPE', `tensor ${JSON.stringify(name)} has ${axes} axes`, {
+    throw ggufError('GGUF_TENSOR_SHAPE', `tensor ${quote(name)} has ${axes} axes`, {
       expected: `at most ${limits.MAX_AXES} axes`,
       found: String(axes),
     });
   }
   const bytes = axes * 8 + 12;
-  if (!reader.has(bytes)) await reader.load(bytes, `the shape of ${name}`);
+  if (!reader.has(bytes)) await reader.load(bytes, `the shape of ${quote(name)}`);
   const shape = Array.from({ length: axes }, () => reader.count64());
   // ggml treats a tensor without axes as one number.
   if (axes === 0) shape.push(1);
@@ -65,7 +65,7 @@ function knownTensorType(id: number, name: string): TensorType {
   if (type !== undefined) return type;
   throw ggufError(
     'GGUF_TENSOR_TYPE',
-    `tensor ${JSON.stringify(name)} has the unknown type ${id}`,
+    `tensor ${quote(name)} has the unknown type ${id}`,
     {
       expected: 'a tensor type of ggml as of llama.cpp v0.4.0',
       found: String(id),
@@ -85,7 +85,7 @@ function checkedByteLength(name: string, type: TensorType, shape: readonly numbe
   }
   throw ggufError(
     'GGUF_TENSOR_SHAPE',
-    `tensor ${JSON.stringify(name)} of type ${type} has shape [${shape.join(', ')}]`,
+    `tensor ${quote(name)} of type ${type} has shape [${shape.join(', ')}]`,
     {
       expected: `rows of a multiple of ${blockSize} weights, and fewer than 2^53 bytes in all`,
       found: `[${shape.join(', ')}]`,
@@ -102,18 +102,14 @@ export function placeTensors(
 ): GgufTensorInfo[] {
   const tensors = records.map((record) => {
     if (record.offset % alignment !== 0) {
-      throw ggufError(
-        'GGUF_TENSOR_OFFSET',
-        `tensor ${JSON.stringify(record.name)} starts at ${record.offset}`,
-        {
-          expected: `a multiple of the alignment ${alignment}`,
-          found: String(record.offset),
-        },
-      );
+      throw ggufError('GGUF_TENSOR_OFFSET', `tensor ${quote(record.name)} starts at ${record.offset}`, {
+        expected: `a multiple of the alignment ${alignment}`,
+        found: String(record.offset),
+      });
     }
     const offset = dataOffset + record.offset;
     if (offset + record.byteLength > fileBytes) {
-      throw ggufError('GGUF_TENSOR_OUTSIDE', `tensor ${JSON.stringify(record.name)} ends after the file`, {
+      throw ggufError('GGUF_TENSOR_OUTSIDE', `tensor ${quote(record.name)} ends after the file`, {
         expected: `an end at or before byte ${fileBytes}`,
         found: `byte ${offset + record.byteLength}`,
         suggestion: 'The file is incomplete: fetch it again.',
@@ -133,7 +129,7 @@ function refuseOverlap(tensors: readonly GgufTensorInfo[]): void {
     if (before.offset + before.byteLength > tensor.offset) {
       throw ggufError(
         'GGUF_TENSOR_OVERLAP',
-        `tensors ${JSON.stringify(before.name)} and ${JSON.stringify(tensor.name)} share bytes`,
+        `tensors ${quote(before.name)} and ${quote(tensor.name)} share bytes`,
         {
           expected: `a start at or after byte ${before.offset + before.byteLength}`,
           found: `byte ${tensor.offset}`,

@@ -7,6 +7,7 @@ import { alignUp } from '../io/align.js';
 import { WindowedReader } from '../io/windowed-reader.js';
 import { metadataAlignment } from './alignment.js';
 import { ggufError } from './fail.js';
+import { MAX_HEADER_BYTES } from './limits.js';
 import { readMetadata } from './read-metadata.js';
 import { placeTensors, readTensorRecords } from './read-tensors.js';
 import type { GgufFile } from './types.js';
@@ -27,6 +28,7 @@ export async function readGguf(
   options.signal?.throwIfAborted();
   const reader = new WindowedReader(source, {
     truncated: { kind: 'validation', code: 'GGUF_TRUNCATED', format: 'GGUF' },
+    limit: { position: MAX_HEADER_BYTES, error: headerSizeError },
     signal: options.signal,
   });
   const { version, tensorCount, keyCount } = await readPreamble(reader);
@@ -37,6 +39,12 @@ export async function readGguf(
   const dataOffset = tensorCount === 0 ? reader.position : alignUp(reader.position, alignment);
   const tensors = placeTensors(records, dataOffset, alignment, source.byteLength);
   return { version, metadata, tensors, alignment, dataOffset, byteLength: source.byteLength };
+}
+
+function headerSizeError(): Error {
+  return ggufError('GGUF_HEADER_SIZE', `the header passes ${MAX_HEADER_BYTES} bytes`, {
+    expected: `a header of at most ${MAX_HEADER_BYTES} bytes`,
+  });
 }
 
 interface Preamble {

@@ -14,6 +14,7 @@ import { ggufError } from './fail.js';
 import { ALIGNMENT_KEY, MAX_AXES, MAX_WRITTEN_TENSOR_NAME_BYTES } from './limits.js';
 import { tensorByteLength, tensorTypes } from './tensor-types.js';
 import type { GgufLayout, GgufMetadata, GgufTensorInfo, GgufTensorSpec } from './types.js';
+import { quote } from '../text/quote.js';
 
 const MAGIC = 0x46554747;
 const VERSION = 3;
@@ -81,7 +82,7 @@ export async function writeGguf(
 }
 
 function byteCountError(tensor: GgufTensorInfo, found: number): Error {
-  return ggufError('GGUF_TENSOR_BYTES', `tensor ${JSON.stringify(tensor.name)} got ${found} bytes of data`, {
+  return ggufError('GGUF_TENSOR_BYTES', `tensor ${quote(tensor.name)} got ${found} bytes of data`, {
     expected: `${tensor.byteLength} bytes of ${tensor.type}`,
     found: `${found} bytes`,
     suggestion: 'Encode every row of the tensor, in the type that the layout names.',
@@ -102,28 +103,20 @@ function alignedMetadata(contents: GgufContents): { metadata: GgufMetadata; alig
 function checkedSpec(spec: GgufTensorSpec): GgufTensorSpec {
   const nameBytes = encodeUtf8(spec.name, 'a tensor name').byteLength;
   if (nameBytes === 0 || nameBytes > MAX_WRITTEN_TENSOR_NAME_BYTES) {
-    throw ggufError(
-      'GGUF_TENSOR_NAME',
-      `the tensor name ${JSON.stringify(spec.name)} is ${nameBytes} bytes long`,
-      {
-        expected: `1 to ${MAX_WRITTEN_TENSOR_NAME_BYTES} bytes, ggml's limit`,
-        found: `${nameBytes} bytes`,
-        suggestion: 'Shorten the name.',
-      },
-    );
+    throw ggufError('GGUF_TENSOR_NAME', `the tensor name ${quote(spec.name)} is ${nameBytes} bytes long`, {
+      expected: `1 to ${MAX_WRITTEN_TENSOR_NAME_BYTES} bytes, ggml's limit`,
+      found: `${nameBytes} bytes`,
+      suggestion: 'Shorten the name.',
+    });
   }
   if (
     spec.shape.length > MAX_AXES ||
     !spec.shape.every((extent) => Number.isSafeInteger(extent) && extent > 0)
   ) {
-    throw ggufError(
-      'GGUF_TENSOR_SHAPE',
-      `tensor ${JSON.stringify(spec.name)} has shape [${spec.shape.join(', ')}]`,
-      {
-        expected: `at most ${MAX_AXES} axes of at least 1`,
-        suggestion: 'Reshape the tensor; ggml stores no empty tensors.',
-      },
-    );
+    throw ggufError('GGUF_TENSOR_SHAPE', `tensor ${quote(spec.name)} has shape [${spec.shape.join(', ')}]`, {
+      expected: `at most ${MAX_AXES} axes of at least 1`,
+      suggestion: 'Reshape the tensor; ggml stores no empty tensors.',
+    });
   }
   const axes = spec.shape.findLastIndex((extent) => extent !== 1) + 1;
   return { name: spec.name, type: spec.type, shape: axes === 0 ? [1] : spec.shape.slice(0, axes) };
@@ -133,7 +126,7 @@ function refuseDuplicates(specs: readonly GgufTensorSpec[]): void {
   const names = new Set<string>();
   for (const { name } of specs) {
     if (names.has(name)) {
-      throw ggufError('GGUF_DUPLICATE_TENSOR', `tensor ${JSON.stringify(name)} appears twice`, {
+      throw ggufError('GGUF_DUPLICATE_TENSOR', `tensor ${quote(name)} appears twice`, {
         expected: 'unique tensor names',
         suggestion: 'Rename or drop one of the two.',
       });

@@ -10,6 +10,7 @@ import { asImatrixErrors, imatrixError } from './fail.js';
 import { MAX_TENSOR_VALUES, MAX_VALUES } from './names.js';
 import type { ImportanceEntry, ImportanceMatrix } from './types.js';
 import { checkEntry } from './validate.js';
+import { quote } from '../text/quote.js';
 
 /** Name length, one byte of name, calls, value count, one value. */
 const MIN_ENTRY_BYTES = 17;
@@ -42,19 +43,19 @@ async function readEntries(reader: WindowedReader): Promise<Map<string, Importan
   for (let index = 0; index < count; index++) {
     const name = await readText(reader, `the name of entry ${index}`, MAX_NAME_BYTES);
     if (entries.has(name)) {
-      throw imatrixError('IMATRIX_DUPLICATE', `the entry ${JSON.stringify(name)} appears twice`);
+      throw imatrixError('IMATRIX_DUPLICATE', `the entry ${quote(name)} appears twice`);
     }
-    await reader.load(4, `the calls of ${name}`);
+    await reader.load(4, `the calls of ${quote(name)}`);
     const calls = reader.int32();
-    const columns = await readLength(reader, `values of ${name}`, 4, MAX_TENSOR_VALUES);
+    const columns = await readLength(reader, `values of ${quote(name)}`, 4, MAX_TENSOR_VALUES);
     total += columns;
     if (total > MAX_VALUES) {
-      throw imatrixError('IMATRIX_SIZE', `${total} values up to ${name}`, {
+      throw imatrixError('IMATRIX_SIZE', `${total} values up to ${quote(name)}`, {
         expected: `at most ${MAX_VALUES} values`,
       });
     }
     const inSum2 = new Float32Array(columns);
-    await reader.readInto(new Uint8Array(inSum2.buffer), `the values of ${name}`);
+    await reader.readInto(new Uint8Array(inSum2.buffer), `the values of ${quote(name)}`);
     // llama-quantize takes the values as they are when there were no calls, which is what one call means.
     const counts = Float32Array.of(Math.max(1, calls));
     const entry = { columns, matrices: 1, inSum2, counts };

@@ -12,6 +12,7 @@ import * as names from './names.js';
 import { readLegacyImatrix } from './read-legacy.js';
 import type { ImportanceEntry, ImportanceExtra, ImportanceMatrix } from './types.js';
 import { checkEntry } from './validate.js';
+import { quote } from '../text/quote.js';
 
 type Tensors = ReadonlyMap<string, ImportanceExtra>;
 
@@ -53,7 +54,7 @@ function checkType(metadata: GgufMetadata): void {
   const type = getStringOrUndefined(metadata, names.TYPE_KEY);
   // llama.cpp itself does not look at this key, so a file without it is accepted.
   if (type === undefined || type === names.TYPE_VALUE) return;
-  throw imatrixError('IMATRIX_TYPE', `the GGUF file is of type ${JSON.stringify(type)}`, {
+  throw imatrixError('IMATRIX_TYPE', `the GGUF file is of type ${quote(type)}`, {
     expected: `${names.TYPE_KEY} = "${names.TYPE_VALUE}"`,
     found: type,
     suggestion: 'Pass the importance matrix, not the model.',
@@ -112,7 +113,7 @@ function checkSizes(tensors: readonly GgufTensorInfo[]): void {
   let total = 0;
   for (const { name, type, shape } of tensors) {
     if (type !== 'F32') {
-      throw imatrixError('IMATRIX_TENSOR_TYPE', `the tensor ${name} is stored as ${type}`, {
+      throw imatrixError('IMATRIX_TENSOR_TYPE', `the tensor ${quote(name)} is stored as ${type}`, {
         expected: 'F32',
         found: type,
       });
@@ -122,7 +123,7 @@ function checkSizes(tensors: readonly GgufTensorInfo[]): void {
     if (count > names.MAX_TENSOR_VALUES || total > names.MAX_VALUES) {
       throw imatrixError(
         'IMATRIX_SIZE',
-        `the tensor ${name} makes the file too large: ${total} values so far`,
+        `the tensor ${quote(name)} makes the file too large: ${total} values so far`,
         {
           expected: `at most ${names.MAX_TENSOR_VALUES} values a tensor, ${names.MAX_VALUES} in all`,
           found: String(count),
@@ -162,8 +163,8 @@ function readEntry(name: string, tensors: Tensors): ImportanceEntry {
   const counts = tensors.get(name + names.COUNTS_SUFFIX);
   if (squares === undefined || counts === undefined) {
     const missing = squares === undefined ? names.SQUARES_SUFFIX : names.COUNTS_SUFFIX;
-    throw imatrixError('IMATRIX_UNPAIRED', `the tensor ${name}${missing} is missing`, {
-      expected: `${name}${names.SQUARES_SUFFIX} and ${name}${names.COUNTS_SUFFIX}`,
+    throw imatrixError('IMATRIX_UNPAIRED', `the tensor ${quote(name + missing)} is missing`, {
+      expected: `tensors ending in ${names.SQUARES_SUFFIX} and ${names.COUNTS_SUFFIX}`,
       found: 'one of the two',
     });
   }

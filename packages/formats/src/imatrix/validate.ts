@@ -1,6 +1,7 @@
 /** @file What an entry must satisfy, whether it was read or is about to be written. */
 import { imatrixError } from './fail.js';
 import type { ImportanceEntry } from './types.js';
+import { quote } from '../text/quote.js';
 
 /**
  * llama.cpp's encoders abort on a negative or NaN weight, so such a file is refused here.
@@ -17,7 +18,7 @@ export function checkEntry(name: string, entry: ImportanceEntry): void {
     if (found === expected && values > 0) continue;
     throw imatrixError(
       'IMATRIX_SHAPE',
-      `${name} has ${found} ${what} for ${entry.matrices} x ${entry.columns}`,
+      `${quote(name)} has ${found} ${what} for ${entry.matrices} x ${entry.columns}`,
       {
         expected: String(expected),
         found: String(found),
@@ -36,9 +37,13 @@ function isFiniteAndNotNegative(value: number): boolean {
 function refuse(name: string, what: string, values: Float32Array, allowed: (value: number) => boolean): void {
   for (let index = 0; index < values.length; index++) {
     if (allowed(values[index])) continue;
-    throw imatrixError('IMATRIX_VALUE', `${name} holds the ${what} ${values[index]} at position ${index}`, {
-      expected: 'a finite value, not negative where it counts or sums squares',
-      found: String(values[index]),
-    });
+    throw imatrixError(
+      'IMATRIX_VALUE',
+      `${quote(name)} holds the ${what} ${values[index]} at position ${index}`,
+      {
+        expected: 'a finite value, not negative where it counts or sums squares',
+        found: String(values[index]),
+      },
+    );
   }
 }

@@ -11,6 +11,7 @@ import { imatrixError } from './fail.js';
 import * as names from './names.js';
 import type { ImportanceEntry, ImportanceMatrix } from './types.js';
 import { checkEntry } from './validate.js';
+import { quote } from '../text/quote.js';
 
 export interface ImatrixLayout extends GgufLayout {
   /** Tensor data, in the order of `tensors`. */
@@ -81,17 +82,13 @@ function storedEntry(name: string, entry: ImportanceEntry): StoredTensor[] {
 function extraTensors(matrix: ImportanceMatrix): StoredTensor[] {
   return sortedByName(matrix.extra).map(([name, { shape, values }]) => {
     if (name.endsWith(names.SQUARES_SUFFIX) || name.endsWith(names.COUNTS_SUFFIX)) {
-      throw imatrixError(
-        'IMATRIX_NAME',
-        `the further tensor ${JSON.stringify(name)} has the name of an entry`,
-        {
-          expected: `a name without the endings ${names.SQUARES_SUFFIX} and ${names.COUNTS_SUFFIX}`,
-          suggestion: 'Rename it.',
-        },
-      );
+      throw imatrixError('IMATRIX_NAME', `the further tensor ${quote(name)} has the name of an entry`, {
+        expected: `a name without the endings ${names.SQUARES_SUFFIX} and ${names.COUNTS_SUFFIX}`,
+        suggestion: 'Rename it.',
+      });
     }
     if (elementCount(shape) !== values.length) {
-      throw imatrixError('IMATRIX_SHAPE', `the tensor ${name} has ${values.length} values`, {
+      throw imatrixError('IMATRIX_SHAPE', `the tensor ${quote(name)} has ${values.length} values`, {
         expected: `${elementCount(shape)} values for [${shape.join(', ')}]`,
         found: `${values.length} values`,
         suggestion: 'Correct its shape.',

@@ -13,6 +13,8 @@ const MAX_WINDOW_BYTES = 4 * 1024 * 1024;
 export interface WindowedReaderOptions {
   /** How a source that ends too early is reported. */
   readonly truncated: { readonly kind: ErrorKind; readonly code: string; readonly format: string };
+  /** A position that nothing may be read beyond, however long the source is. */
+  readonly limit?: { readonly position: number; readonly error: () => Error };
   readonly signal?: AbortSignal;
 }
 
@@ -52,7 +54,7 @@ export class WindowedReader {
    */
   async load(count: number, what: string): Promise<void> {
     if (this.has(count)) return;
-    this.requireRemaining(count, what);
+    this.requireAvailable(count, what);
     const kept = this.window.subarray(this.cursor);
     const windowBytes = Math.min(this.remaining, Math.max(count, this.nextWindowBytes));
     const grown = new Uint8Array(windowBytes);
@@ -68,7 +70,7 @@ export class WindowedReader {
 
   /** Copies the next `target.byteLength` bytes, straight from the source where the window does not hold them. */
   async readInto(target: Uint8Array, what: string): Promise<void> {
-    this.requireRemaining(target.byteLength, what);
+    this.requireAvailable(target.byteLength, what);
     const buffered = this.window.subarray(
       this.cursor,
       Math.min(this.window.byteLength, this.cursor + target.byteLength),
@@ -146,7 +148,9 @@ export class WindowedReader {
     return at;
   }
 
-  private requireRemaining(count: number, what: string): void {
+  private requireAvailable(count: number, what: string): void {
+    const { limit } = this.options;
+    if (limit !== undefined && this.position + count > limit.position) throw limit.error();
     if (count <= this.remaining) return;
     const { kind, code, format } = this.options.truncated;
     const message = `${format}: expected ${count} bytes for ${what} at offset ${this.position}, but only ${this.remaining} bytes are left`;

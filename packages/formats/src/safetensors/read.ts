@@ -13,6 +13,7 @@ import {
 } from './dtypes.js';
 import { safetensorsError } from './fail.js';
 import type { SafetensorsFile, SafetensorsTensorInfo } from './types.js';
+import { describeJson, quote } from '../text/quote.js';
 
 /** The reference reader's own limit. */
 export const MAX_HEADER_BYTES = 100_000_000;
@@ -113,31 +114,23 @@ function parseTensor(
   fileBytes: number,
 ): SafetensorsTensorInfo {
   if (!isJsonObject(value) || !Object.keys(value).every((key) => tensorKeys.has(key))) {
-    throw safetensorsError(
-      'SAFETENSORS_TENSOR',
-      `the entry of ${JSON.stringify(name)} is not a tensor description`,
-      {
-        expected: 'an object of dtype, shape and data_offsets',
-        found: excerpt(value),
-      },
-    );
+    throw safetensorsError('SAFETENSORS_TENSOR', `the entry of ${quote(name)} is not a tensor description`, {
+      expected: 'an object of dtype, shape and data_offsets',
+      found: describeJson(value),
+    });
   }
   const dtype = parseDtype(name, value.dtype);
   const shape = parseShape(name, value.shape);
   const [begin, end] = parseOffsets(name, value.data_offsets);
   const byteLength = shape.reduce((product, extent) => product * extent, safetensorsDtypes[dtype] as number);
   if (end - begin !== byteLength) {
-    throw safetensorsError(
-      'SAFETENSORS_TENSOR_BYTES',
-      `${JSON.stringify(name)} has ${end - begin} bytes of data`,
-      {
-        expected: `${byteLength} bytes for ${dtype} [${shape.join(', ')}]`,
-        found: `${end - begin} bytes`,
-      },
-    );
+    throw safetensorsError('SAFETENSORS_TENSOR_BYTES', `${quote(name)} has ${end - begin} bytes of data`, {
+      expected: `${byteLength} bytes for ${dtype} [${shape.join(', ')}]`,
+      found: `${end - begin} bytes`,
+    });
   }
   if (dataOffset + end > fileBytes) {
-    throw safetensorsError('SAFETENSORS_TENSOR_OUTSIDE', `${JSON.stringify(name)} ends after the file`, {
+    throw safetensorsError('SAFETENSORS_TENSOR_OUTSIDE', `${quote(name)} ends after the file`, {
       expected: `an end at or before byte ${fileBytes}`,
       found: `byte ${dataOffset + end}`,
       suggestion: 'The file is incomplete: fetch it again.',
@@ -150,10 +143,10 @@ function parseDtype(name: string, dtype: unknown): SafetensorsDtype {
   if (isSafetensorsDtype(dtype)) return dtype;
   throw safetensorsError(
     'SAFETENSORS_DTYPE',
-    `${JSON.stringify(name)} has the element type ${excerpt(dtype)}`,
+    `${quote(name)} has the element type ${describeJson(dtype)}`,
     {
       expected: safetensorsDtypeNames.join(', '),
-      found: excerpt(dtype),
+      found: describeJson(dtype),
       suggestion: 'Export the model with one of the supported element types.',
     },
     'unsupported',
@@ -162,9 +155,9 @@ function parseDtype(name: string, dtype: unknown): SafetensorsDtype {
 
 function parseShape(name: string, shape: unknown): readonly number[] {
   if (Array.isArray(shape) && shape.length <= MAX_AXES && shape.every(isCount)) return shape;
-  throw safetensorsError('SAFETENSORS_TENSOR', `the shape of ${JSON.stringify(name)} is ${excerpt(shape)}`, {
+  throw safetensorsError('SAFETENSORS_TENSOR', `the shape of ${quote(name)} is ${describeJson(shape)}`, {
     expected: `at most ${MAX_AXES} whole, non-negative numbers`,
-    found: excerpt(shape),
+    found: describeJson(shape),
   });
 }
 
@@ -175,21 +168,16 @@ function parseOffsets(name: string, offsets: unknown): readonly [number, number]
   }
   throw safetensorsError(
     'SAFETENSORS_TENSOR',
-    `the data_offsets of ${JSON.stringify(name)} are ${excerpt(offsets)}`,
+    `the data_offsets of ${quote(name)} are ${describeJson(offsets)}`,
     {
       expected: 'two whole numbers, the first not above the second',
-      found: excerpt(offsets),
+      found: describeJson(offsets),
     },
   );
 }
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
-}
-
-function excerpt(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > 120 ? `${text.slice(0, 120)}...` : text;
 }
 
 /** The specification allows neither holes nor overlaps, up to the end of the file. */
@@ -199,7 +187,7 @@ function refuseGaps(tensors: readonly SafetensorsTensorInfo[], dataOffset: numbe
     if (offset !== end) {
       const what = offset < end ? 'shares bytes with the tensor before it' : 'leaves a hole before it';
       const code = offset < end ? 'SAFETENSORS_OVERLAP' : 'SAFETENSORS_HOLE';
-      throw safetensorsError(code, `${JSON.stringify(name)} ${what}`, {
+      throw safetensorsError(code, `${quote(name)} ${what}`, {
         expected: `a start at byte ${end}`,
         found: `byte ${offset}`,
       });

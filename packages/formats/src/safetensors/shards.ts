@@ -9,6 +9,7 @@ import { decodeUtf8 } from '../text/utf8.js';
 import { safetensorsError } from './fail.js';
 import { readSafetensors } from './read.js';
 import type { SafetensorsFile, SafetensorsTensorInfo } from './types.js';
+import { quote } from '../text/quote.js';
 
 /** Indexes of the largest models are a few megabytes. */
 const MAX_INDEX_BYTES = 100_000_000;
@@ -64,8 +65,7 @@ export function parseShardIndex(text: string): ShardIndex {
   if (!isJsonObject(map)) throw indexError('the index has no weight_map');
   const weightMap = new Map<string, string>();
   for (const [tensor, file] of Object.entries(map)) {
-    if (typeof file !== 'string')
-      throw indexError(`the weight_map of ${JSON.stringify(tensor)} is not a file name`);
+    if (typeof file !== 'string') throw indexError(`the weight_map of ${quote(tensor)} is not a file name`);
     checkFileName(file);
     weightMap.set(tensor, file);
   }
@@ -109,15 +109,11 @@ function checkFileName(name: string): void {
     // Separators of either system, drive letters and stream names, and control characters.
     !/[/\\:\p{Cc}]/u.test(name);
   if (plain) return;
-  throw safetensorsError(
-    'SHARD_NAME',
-    `the index names the file ${JSON.stringify(name.slice(0, MAX_NAME_LENGTH))}`,
-    {
-      expected: 'a plain file name ending in .safetensors, beside the index',
-      found: name.slice(0, MAX_NAME_LENGTH),
-      suggestion: 'Do not use this model unless you trust where it comes from; correct its index otherwise.',
-    },
-  );
+  throw safetensorsError('SHARD_NAME', `the index names the file ${quote(name)}`, {
+    expected: 'a plain file name ending in .safetensors, beside the index',
+    found: name.slice(0, MAX_NAME_LENGTH),
+    suggestion: 'Do not use this model unless you trust where it comes from; correct its index otherwise.',
+  });
 }
 
 async function openShard(
@@ -144,7 +140,7 @@ async function openShard(
 }
 
 function missingTensor(tensor: string, file: string): Error {
-  return safetensorsError('SHARD_TENSOR_MISSING', `${file} does not hold ${JSON.stringify(tensor)}`, {
+  return safetensorsError('SHARD_TENSOR_MISSING', `${file} does not hold ${quote(tensor)}`, {
     expected: `the tensor ${tensor} in ${file}, as the index says`,
     found: 'no such tensor there',
   });

@@ -9,6 +9,7 @@ import { safetensorsDtypeNames, safetensorsDtypes } from './dtypes.js';
 import { safetensorsError } from './fail.js';
 import { MAX_HEADER_BYTES } from './read.js';
 import type { SafetensorsLayout, SafetensorsTensorInfo, SafetensorsTensorSpec } from './types.js';
+import { quote } from '../text/quote.js';
 
 const HEADER_ALIGNMENT = 8;
 const METADATA_KEY = '__metadata__';
@@ -64,15 +65,11 @@ export async function writeSafetensors(
 }
 
 function byteCountError(tensor: SafetensorsTensorInfo, found: number): Error {
-  return safetensorsError(
-    'SAFETENSORS_TENSOR_BYTES',
-    `${JSON.stringify(tensor.name)} got ${found} bytes of data`,
-    {
-      expected: `${tensor.byteLength} bytes of ${tensor.dtype}`,
-      found: `${found} bytes`,
-      suggestion: 'Write every element of the tensor, in the type that the layout names.',
-    },
-  );
+  return safetensorsError('SAFETENSORS_TENSOR_BYTES', `${quote(tensor.name)} got ${found} bytes of data`, {
+    expected: `${tensor.byteLength} bytes of ${tensor.dtype}`,
+    found: `${found} bytes`,
+    suggestion: 'Write every element of the tensor, in the type that the layout names.',
+  });
 }
 
 type SizedSpec = SafetensorsTensorSpec & { readonly byteLength: number };
@@ -85,7 +82,7 @@ function checkedSpec({ name, dtype, shape }: SafetensorsTensorSpec): SizedSpec {
   ) {
     return { name, dtype, shape, byteLength };
   }
-  throw safetensorsError('SAFETENSORS_TENSOR', `${JSON.stringify(name)} has shape [${shape.join(', ')}]`, {
+  throw safetensorsError('SAFETENSORS_TENSOR', `${quote(name)} has shape [${shape.join(', ')}]`, {
     expected: 'whole, non-negative axes and fewer than 2^53 bytes',
     suggestion: 'Correct the shape.',
   });
@@ -101,7 +98,7 @@ function refuseRepeats(specs: readonly SizedSpec[]): void {
   const names = new Set([METADATA_KEY]);
   for (const { name } of specs) {
     if (names.has(name)) {
-      throw safetensorsError('SAFETENSORS_NAME', `the name ${JSON.stringify(name)} is taken`, {
+      throw safetensorsError('SAFETENSORS_NAME', `the name ${quote(name)} is taken`, {
         expected: `unique names other than ${METADATA_KEY}`,
         suggestion: 'Rename or drop one of the two.',
       });
@@ -143,6 +140,6 @@ function encodeHeader(
 
 /** `JSON.stringify` would escape a lone surrogate, which the reference reader refuses. */
 function jsonString(text: string): string {
-  requireWellFormed(text, `the text ${JSON.stringify(text)}`);
+  requireWellFormed(text, `the text ${quote(text)}`);
   return JSON.stringify(text);
 }

@@ -3,6 +3,7 @@
  * would mean one thing here and another to a reader that keeps the first. It also lets escapes spell half a character. This
  * parser refuses both.
  */
+import { quote } from './quote.js';
 import { isWellFormed } from './utf8.js';
 
 export type JsonObject = { readonly [key: string]: unknown };
@@ -51,9 +52,9 @@ function findProblem(text: string): string | undefined {
       case '"': {
         const end = endOfString(text, index);
         const value = stringValue(text.slice(index, end + 1));
-        if (!isWellFormed(value)) return `the string ${JSON.stringify(value)} holds a lone surrogate`;
+        if (!isWellFormed(value)) return `the string ${quote(value)} holds a lone surrogate`;
         const keys = expectsKey ? open.at(-1) : undefined;
-        if (keys?.has(value)) return `the key ${JSON.stringify(value)} appears twice in one object`;
+        if (keys?.has(value)) return `the key ${quote(value)} appears twice in one object`;
         keys?.add(value);
         expectsKey = false;
         index = end;

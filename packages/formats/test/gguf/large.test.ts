@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   ggufString,
   ggufStringArray,
+  ggufUint8Array,
   layoutGguf,
   readBytes,
   readGguf,
@@ -83,6 +84,23 @@ describe('a large header', () => {
       expect([...file.metadata]).toEqual([...metadata]);
     }
     expect(Math.min(...times)).toBeLessThan(300);
+  });
+
+  it('is not read beyond half a gigabyte, however long the file is', async () => {
+    const metadata = new Map([['k', ggufUint8Array([])]]);
+    const bytes = layoutGguf({ metadata, tensors: [] }).header.slice();
+    const countOffset = 24 + 8 + 1 + 4 + 4;
+    new DataView(bytes.buffer).setBigUint64(countOffset, 2n ** 29n, true);
+    const source = new SparseSource(2 ** 40, [{ offset: 0, bytes }]);
+    await expectFailure(() => readGguf(source), 'validation', 'GGUF_COUNT', /"k" declares 536870912 numbers/);
+    // As many empty keys as a header may declare: the first already repeats or is empty.
+    const keys = layoutGguf({ metadata: new Map(), tensors: [] }).header.slice();
+    new DataView(keys.buffer).setBigUint64(16, 65_536n, true);
+    await expectFailure(
+      () => readGguf(new SparseSource(2 ** 40, [{ offset: 0, bytes: keys }])),
+      'validation',
+      'GGUF_KEY',
+    );
   });
 
   it('is never asked for more than the file holds', async () => {

@@ -70,7 +70,7 @@ const cases: [what: string, file: Bytes, code: string, message: RegExp, kind?: E
     'a value cut off',
     head(0, 1).string('key').u32(types.uint32).raw(1, 2),
     'GGUF_TRUNCATED',
-    /expected 4 bytes for key/,
+    /expected 4 bytes for "key"/,
   ],
   ['a boolean of 2', head(0, 1).string('k').u32(types.bool).raw(2), 'GGUF_BOOL', /the boolean 2/],
   [
@@ -83,7 +83,7 @@ const cases: [what: string, file: Bytes, code: string, message: RegExp, kind?: E
     'a string past the end',
     head(0, 1).string('k').u32(types.string).u64(99),
     'GGUF_TRUNCATED',
-    /expected 99 bytes for k/,
+    /expected 99 bytes for "k"/,
   ],
   [
     'a string too long',
@@ -92,7 +92,7 @@ const cases: [what: string, file: Bytes, code: string, message: RegExp, kind?: E
       .u32(types.string)
       .u64(2n ** 40n),
     'GGUF_STRING_LENGTH',
-    /k is 1099511627776/,
+    /"k" is 1099511627776/,
   ],
   [
     'an item too long',
@@ -103,7 +103,7 @@ const cases: [what: string, file: Bytes, code: string, message: RegExp, kind?: E
       .u64(1)
       .u64(2n ** 60n),
     'GGUF_STRING_LENGTH',
-    /item 0 of k/,
+    /item 0 of "k"/,
   ],
   [
     'too many items',

@@ -12,7 +12,7 @@ import {
   writeSafetensors,
   type SafetensorsTensorSpec,
 } from '../../src/index.js';
-import { expectFailure } from '../support/errors.js';
+import { expectFailure, failure } from '../support/errors.js';
 import { goldenBytes, goldenSource } from '../support/golden.js';
 import { SparseSource } from '../support/sparse-source.js';
 
@@ -250,6 +250,25 @@ describe('damaged safetensors', () => {
     ],
   ])('with %s get a coded error', async (_what, source, code, message) => {
     await expectFailure(() => readSafetensors(source), 'validation', code, message);
+  });
+
+  it.each([
+    ['an entry', (nested: string) => `{"a":${nested}}`],
+    ['a shape', (nested: string) => `{"a":{"dtype":"F32","shape":${nested},"data_offsets":[0,0]}}`],
+    ['an element type', (nested: string) => `{"a":{"dtype":${nested},"shape":[1],"data_offsets":[0,0]}}`],
+    ['metadata', (nested: string) => `{"__metadata__":${nested}}`],
+  ])('may nest %s deeply and get a short message', async (_what, header) => {
+    const nested = '['.repeat(100_000) + ']'.repeat(100_000);
+    const error = await failure(() => readSafetensors(fileOf(header(nested))));
+    expect(error.code).toMatch(/^SAFETENSORS_(TENSOR|DTYPE|METADATA)$/);
+    expect(error.message.length).toBeLessThan(300);
+  });
+
+  it('may have long names and get a short message', async () => {
+    const source = fileOf(`{"${'n'.repeat(100_000)}":3}`);
+    const error = await failure(() => readSafetensors(source));
+    expect(error.message).toMatch(/cut from 100000 characters/);
+    expect(error.message.length).toBeLessThan(500);
   });
 
   it('with an unknown element type say which are known', async () => {
