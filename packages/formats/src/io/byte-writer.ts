@@ -1,5 +1,5 @@
 /** @file A growing little-endian buffer, for headers that are built in memory. */
-import { encodeUtf8 } from '../text/utf8.js';
+import { encodeUtf8Into } from '../text/utf8.js';
 
 export class ByteWriter {
   private bytes = new Uint8Array(64 * 1024);
@@ -36,9 +36,7 @@ export class ByteWriter {
 
   /** A count or offset below 2^53 as uint64. */
   count64(value: number): void {
-    const at = this.reserve(8);
-    this.view.setUint32(at, value % 2 ** 32, true);
-    this.view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+    this.putCount64(this.reserve(8), value);
   }
 
   raw(bytes: Uint8Array): void {
@@ -48,9 +46,16 @@ export class ByteWriter {
 
   /** A uint64 byte length, then the bytes. `what` is named when the text has no UTF-8 form. */
   lengthPrefixed(text: string | Uint8Array, what: string): void {
-    const bytes = typeof text === 'string' ? encodeUtf8(text, what) : text;
-    this.count64(bytes.byteLength);
-    this.raw(bytes);
+    if (typeof text !== 'string') {
+      this.count64(text.byteLength);
+      this.raw(text);
+      return;
+    }
+    // Room for the longest form; what is left over goes to whatever comes next.
+    const at = this.reserve(8 + text.length * 3);
+    const written = encodeUtf8Into(text, this.bytes.subarray(at + 8), what);
+    this.putCount64(at, written);
+    this.length = at + 8 + written;
   }
 
   /** Zeros up to a multiple of `alignment`. */
@@ -61,6 +66,11 @@ export class ByteWriter {
 
   toBytes(): Uint8Array {
     return this.bytes.slice(0, this.length);
+  }
+
+  private putCount64(at: number, value: number): void {
+    this.view.setUint32(at, value % 2 ** 32, true);
+    this.view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
   }
 
   private reserve(count: number): number {

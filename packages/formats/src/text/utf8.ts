@@ -21,6 +21,22 @@ export function encodeUtf8(text: string, what = 'the text'): Uint8Array {
   return encoder.encode(text);
 }
 
+/**
+ * The same into `target`, which must have room for three bytes a character. Returns the bytes written.
+ * @throws BitsmithError `TEXT_NOT_UNICODE`.
+ */
+export function encodeUtf8Into(text: string, target: Uint8Array, what: string): number {
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    if (unit >= 0x80) {
+      requireWellFormed(text, what);
+      return encoder.encodeInto(text, target).written;
+    }
+    target[index] = unit;
+  }
+  return text.length;
+}
+
 /** Whether every surrogate of the text has its partner. */
 export function isWellFormed(text: string): boolean {
   return !loneSurrogate.test(text);
