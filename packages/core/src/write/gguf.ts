@@ -19,8 +19,8 @@ const QUANTIZATION_VERSION = 2;
 /** Stands where the hash will: the header's size must not depend on the plan. */
 export const EMPTY_HASH = '0'.repeat(64);
 
-/** Keys that describe the source's own splitting or making, and would be false of the written file. */
-const DROPPED = /^(split\.|quantize\.imatrix\.|bitsmith\.)/;
+/** Keys that would be false of the written file: the source's splitting and making, and its alignment (32 is written). */
+const DROPPED = /^(split\.|quantize\.imatrix\.|bitsmith\.|general\.alignment$)/;
 
 export interface OutputDescription {
   readonly model: SourceModel;
