@@ -23,8 +23,10 @@ export function columnWeights(matrix: ImportanceMatrix, tensor: StoredTensor): C
       },
     );
   }
-  const matrices = tensor.rows / tensor.shape[1];
-  if (entry.columns !== tensor.rowLength || (entry.matrices !== 1 && entry.matrices !== matrices)) {
+  const matrices = tensor.rows / (tensor.shape[1] ?? 1);
+  const shared = entry.columns === tensor.rowLength && entry.matrices === 1;
+  // The legacy file form stores all experts of a tensor in one flat row.
+  if (!shared && entry.columns * entry.matrices !== tensor.rowLength * matrices) {
     throw new BitsmithError(
       'importance-file',
       'IMPORTANCE_SHAPE',
@@ -33,10 +35,15 @@ export function columnWeights(matrix: ImportanceMatrix, tensor: StoredTensor): C
     );
   }
   const weights = importanceWeights(entry);
-  const vectors = Array.from({ length: entry.matrices }, (_, index) =>
-    weights.subarray(index * entry.columns, (index + 1) * entry.columns),
+  const vectors = Array.from({ length: shared ? 1 : matrices }, (_, index) =>
+    orUniform(weights.subarray(index * tensor.rowLength, (index + 1) * tensor.rowLength)),
   );
   return { vectors };
+}
+
+/** Encoders given nothing but zeros write garbage: an input that was always zero says only that all channels are alike. */
+function orUniform(vector: Float32Array): Float32Array {
+  return vector.some((weight) => weight > 0) ? vector : new Float32Array(vector.length).fill(1);
 }
 
 /** The vector for a row: rows of one matrix (expert) share it. */
