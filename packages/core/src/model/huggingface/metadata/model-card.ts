@@ -2,8 +2,8 @@
 import { parse } from 'yaml';
 import { isJsonObject, type JsonObject, type ModelFolder } from '../folder.js';
 
-/** Whatever Python takes for the end of a line. */
-const LINE_END = new RegExp('\\r\\n|[\\n\\v\\f\\r\\x1c-\\x1e\\x85\\u2028\\u2029]', 'u');
+/** What ends a line in Python, which this follows. */
+const LINE_END = /\r\n|[\n\v\f\r\u0085\u2028\u2029]/u;
 
 export async function readModelCard(folder: ModelFolder, signal?: AbortSignal): Promise<JsonObject> {
   if (!folder.has('README.md')) return {};

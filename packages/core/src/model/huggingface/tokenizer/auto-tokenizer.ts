@@ -96,12 +96,11 @@ function frame(config: JsonObject, special: SpecialTokens, added: AddedVocabular
   const opens = Object.hasOwn(config, 'add_bos_token') ? config.add_bos_token === true : true;
   const first = opens ? special.bos : undefined;
   const last = config.add_eos_token === true ? special.eos : undefined;
-  const piece = (token: string): JsonObject => ({ SpecialToken: { id: token, type_id: 0 } });
   const tokens = [first, last].filter((token) => token !== undefined);
   const around = (sequence: string): JsonObject[] => [
-    ...(first === undefined ? [] : [piece(first)]),
+    ...(first === undefined ? [] : [specialPiece(first)]),
     { Sequence: { id: sequence, type_id: 0 } },
-    ...(last === undefined ? [] : [piece(last)]),
+    ...(last === undefined ? [] : [specialPiece(last)]),
   ];
   return {
     type: 'TemplateProcessing',
@@ -111,6 +110,10 @@ function frame(config: JsonObject, special: SpecialTokens, added: AddedVocabular
       tokens.map((token) => [token, { id: token, ids: [added.idOf(token)], tokens: [token] }]),
     ),
   };
+}
+
+function specialPiece(token: string): JsonObject {
+  return { SpecialToken: { id: token, type_id: 0 } };
 }
 
 function encodeWith(json: JsonObject, text: string): number[] {

@@ -53,7 +53,8 @@ export async function readSpecialVocabulary(
   signal?: AbortSignal,
 ): Promise<SpecialVocabulary> {
   const tokenizer = await folder.json('tokenizer.json', signal);
-  const given = await folder.json('tokenizer_config.json', signal);
+  const file = await folder.json('tokenizer_config.json', signal);
+  const given = file === undefined || Object.keys(file).length === 0 ? undefined : file;
   const ids = new Map<string, number>();
   const adds = new Map<string, boolean>();
   const found = templateRoles(tokenizer, given, options.roles ?? standardRoles);
@@ -128,14 +129,16 @@ function setId(ids: Map<string, number>, role: string, id: unknown, size: number
 
 function normalizerFlags(normalizer: unknown): Pick<SpecialVocabulary, 'lowercase' | 'stripAccents'> {
   if (!isJsonObject(normalizer)) return { lowercase: undefined, stripAccents: undefined };
-  const flag = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined);
   switch (normalizer.type) {
     case 'Lowercase':
       return { lowercase: true, stripAccents: undefined };
     case 'StripAccents':
       return { lowercase: undefined, stripAccents: true };
     case 'BertNormalizer':
-      return { lowercase: flag(normalizer.lowercase), stripAccents: flag(normalizer.strip_accents) };
+      return {
+        lowercase: booleanOf(normalizer.lowercase),
+        stripAccents: booleanOf(normalizer.strip_accents),
+      };
     case 'Sequence': {
       const steps = Array.isArray(normalizer.normalizers) ? normalizer.normalizers.map(normalizerFlags) : [];
       return {
@@ -146,4 +149,8 @@ function normalizerFlags(normalizer: unknown): Pick<SpecialVocabulary, 'lowercas
     default:
       return { lowercase: undefined, stripAccents: undefined };
   }
+}
+
+function booleanOf(value: unknown): boolean | undefined {
+  return typeof value === 'boolean' ? value : undefined;
 }

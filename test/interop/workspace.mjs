@@ -1,0 +1,24 @@
+/** @file Where the suite keeps what it fetches and makes, under the project's cache. */
+import { fileURLToPath } from 'node:url';
+import path from 'node:path';
+
+const suite = path.dirname(fileURLToPath(import.meta.url));
+const project = path.resolve(suite, '../..');
+const cache = process.env.BITSMITH_INTEROP_CACHE ?? path.join(project, '.cache', 'interop');
+
+export const places = {
+  project,
+  suite,
+  cache,
+  venv: path.join(cache, 'venv'),
+  /** llama.cpp's source of the engine's release. */
+  llamaCpp: path.join(cache, 'llama.cpp'),
+  /** Published tokenizers, a folder each. */
+  tokenizers: path.join(cache, 'tokenizers'),
+  /** Hugging Face folders, one a case. */
+  models: path.join(cache, 'models'),
+  /** What llama.cpp's converter makes of them. */
+  reference: path.join(cache, 'reference'),
+  bundledModel: path.join(project, 'models', 'orator-8m'),
+  text: path.join(project, 'models', 'text', 'calibration.txt'),
+};
