@@ -55,7 +55,7 @@ function cancelled(signal: NodeJS.Signals): BitsmithError {
 
 function rendererFor(host: CliProcess, flags: OutputFlags): ProgressRenderer {
   return new ProgressRenderer(host.stderr, {
-    terminal: terminalOf(host.stderr, host.env),
+    terminal: () => terminalOf(host.stderr, host.env),
     live: host.stderr.isTTY === true && host.env['TERM'] !== 'dumb',
     verbosity: flags.quiet ? 'quiet' : flags.verbose ? 'verbose' : 'normal',
   });

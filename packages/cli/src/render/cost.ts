@@ -2,7 +2,7 @@
 import type { Evaluation, Plan } from '@bitsmith/core';
 import { section } from './section.js';
 import { oneLine, padEnd, Paint, type Terminal } from './terminal.js';
-import { integer, nats, percent, plural, withError } from './units.js';
+import { nats, percent, plural, withError } from './units.js';
 
 const labelWidth = 17;
 
@@ -10,7 +10,7 @@ const labelWidth = 17;
 export function costLines(evaluation: Evaluation | null, plan: Plan | null, terminal: Terminal): string[] {
   if (evaluation === null) return plan === null ? [] : predictedLines(plan, terminal);
   const { text, klNats } = evaluation;
-  const detail = `measured on ${oneLine(text.name)}: ${plural(text.chunks, 'chunk')} of ${integer(text.contextTokens)} tokens, ${plural(evaluation.positions, 'position')}`;
+  const detail = `measured on the file at ${plural(evaluation.positions, 'position')} of ${oneLine(text.name)}`;
   const paint = new Paint(terminal);
   const sign = terminal.unicode ? '±' : '+-';
   const dot = terminal.unicode ? ' · ' : ', ';

@@ -26,8 +26,8 @@ export function renderError(error: unknown, terminal: Terminal, withStack: boole
   const paint = new Paint(terminal);
   const data = serializeError(error);
   const cancelled = error instanceof BitsmithError && error.kind === 'cancelled';
-  const head = cancelled ? paint.warning('Stopped') : paint.bad(paint.bold('Error'));
-  const lines = [...block(`${head}: `, data.message, terminal)];
+  const head = cancelled ? paint.warning('! ') : `${paint.bad(paint.bold('Error'))}: `;
+  const lines = [...block(head, data.message, terminal)];
   if (data.expected !== undefined) lines.push(...block(paint.dim('  expected  '), data.expected, terminal));
   if (data.found !== undefined) lines.push(...block(paint.dim('  found     '), data.found, terminal));
   if (data.suggestion !== undefined) lines.push(...block('  ', data.suggestion, terminal));

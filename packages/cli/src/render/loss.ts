@@ -2,13 +2,21 @@
 import type { Plan } from '@bitsmith/core';
 import { section } from './section.js';
 import type { ReportedTensor } from './tensors.js';
-import { oneLine, padEnd, padStart, Paint, type Terminal, truncate, truncateStart } from './terminal.js';
+import {
+  displayWidth,
+  oneLine,
+  padEnd,
+  padStart,
+  Paint,
+  type Terminal,
+  truncate,
+  truncateStart,
+} from './terminal.js';
 import { nats, percent } from './units.js';
 
-const schemeWidth = 8;
-const shareWidth = 7;
-const natsWidth = 16;
+const widestName = 28;
 
+/** The tensors that lose most, as many as `lines`, under a heading. */
 export function lossLines(
   tensors: readonly ReportedTensor[],
   plan: Plan,
@@ -20,23 +28,33 @@ export function lossLines(
   if (!(total > 0)) return [];
   const paint = new Paint(terminal);
   const mark = terminal.unicode ? '…' : '...';
-  const nameWidth = terminal.width < 72 ? 20 : 25;
-  const room = terminal.width - 4 - nameWidth - schemeWidth - shareWidth - natsWidth;
   const top = priced.toSorted((a, b) => b.klNats - a.klNats || (a.name < b.name ? -1 : 1)).slice(0, lines);
+  const rows = top.map((tensor) => ({
+    name: truncateStart(tensor.name.replace(/\.weight$/, ''), widestName, mark),
+    scheme: tensor.scheme,
+    share: percent(tensor.klNats / total),
+    reason: briefReason(tensor.reason),
+  }));
+  const nameWidth = Math.max(...rows.map(({ name }) => displayWidth(name)));
+  const schemeWidth = Math.max(...rows.map(({ scheme }) => scheme.length));
+  const shareWidth = Math.max(...rows.map(({ share }) => share.length));
+  const room = terminal.width - 8 - nameWidth - schemeWidth - shareWidth;
   return [
     section(
       'Where the loss is',
-      `largest shares of ${nats(total)} nats per token, ${plan.predicted.evidence}`,
+      `${plan.predicted.evidence} shares of ${nats(total)} nats per token, and what decided`,
       terminal,
     ),
-    ...top.map((tensor) => {
-      const name = padEnd(
-        truncateStart(tensor.name.replace(/\.weight$/, ''), nameWidth - 1, mark),
-        nameWidth,
-      );
-      const share = padStart(percent(tensor.klNats / total), shareWidth);
-      const reason = room > 10 ? `  ${paint.dim(truncate(oneLine(tensor.reason), room, mark))}` : '';
-      return `  ${name}${padEnd(tensor.scheme, schemeWidth)}${share}${padStart(`${nats(tensor.klNats)} nats`, natsWidth)}${reason}`;
+    ...rows.map(({ name, scheme, share, reason }) => {
+      const head = `  ${padEnd(name, nameWidth)}  ${padEnd(scheme, schemeWidth)}  ${padStart(share, shareWidth)}`;
+      return room > 10 ? `${head}  ${paint.dim(truncate(reason, room, mark))}` : head;
     }),
   ];
+}
+
+/** Most tensors were decided by price: what the next better scheme would buy says so in fewer words. */
+function briefReason(reason: string): string {
+  return oneLine(reason)
+    .replace(/^by price: (\S+) would save (.*) bytes more$/, '$1 saves $2 bytes')
+    .replace(/^by price: /, '');
 }

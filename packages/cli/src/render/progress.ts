@@ -12,7 +12,8 @@ export interface ProgressOutput {
 }
 
 export interface ProgressOptions {
-  readonly terminal: Terminal;
+  /** Asked anew for each line: windows change their size. */
+  readonly terminal: () => Terminal;
   /** Live lines: only where the output is a terminal. */
   readonly live: boolean;
   readonly verbosity: 'quiet' | 'normal' | 'verbose';
@@ -30,7 +31,10 @@ interface RunningStage {
 }
 
 const redrawIntervalMs = 80;
-const barWidth = 24;
+const widestBar = 24;
+const narrowestBar = 8;
+/** A name cut shorter than this says nothing. */
+const shortestItem = 8;
 const stageNames: Readonly<Record<Stage, string>> = {
   download: 'Download',
   convert: 'Convert',
@@ -55,12 +59,13 @@ export class ProgressRenderer {
   private lastDraw = Number.NEGATIVE_INFINITY;
   private timer: NodeJS.Timeout | undefined;
   private frame = 0;
+  private printed = false;
   private readonly restoreCursor = (): void => void this.output.write(showCursor);
 
   constructor(output: ProgressOutput, options: ProgressOptions) {
     this.output = output;
     this.options = options;
-    this.paint = new Paint(options.terminal);
+    this.paint = new Paint(options.terminal());
     this.now = options.now ?? (() => performance.now());
   }
 
@@ -88,15 +93,17 @@ export class ProgressRenderer {
 
   /** A line of its own, above the live ones. */
   print(line: string): void {
-    this.erase();
-    this.output.write(`${line}\n`);
-    this.redraw(true);
+    this.printed = true;
+    this.output.write(`${this.eraseLive()}${line}\n${this.drawLive()}`);
   }
 
-  /** Removes the live lines and gives the cursor back. */
+  /** Removes the live lines, sets the kept ones apart from what follows, and gives the cursor back. */
   close(): void {
     this.running.clear();
-    this.erase();
+    const gap = this.printed && this.options.live ? '\n' : '';
+    const rest = this.eraseLive() + gap;
+    if (rest !== '') this.output.write(rest);
+    this.printed = false;
     if (this.timer === undefined) return;
     clearInterval(this.timer);
     this.timer = undefined;
@@ -129,7 +136,7 @@ export class ProgressRenderer {
   }
 
   private finishedLine(event: Extract<RunEvent, { type: 'stage-end' }>): string {
-    const { unicode, width } = this.options.terminal;
+    const { unicode, width } = this.options.terminal();
     const mark = unicode ? '✓' : '+';
     const name = padEnd(stageNames[event.stage], nameWidth);
     const time = padStart(event.cached ? 'kept' : duration(event.seconds), 11);
@@ -139,20 +146,25 @@ export class ProgressRenderer {
     return `${this.paint.good(mark)} ${name} ${this.paint.dim(time)}  ${summary}`;
   }
 
-  private erase(): void {
-    if (this.drawnLines === 0) return;
-    this.output.write(`\r${this.drawnLines > 1 ? `\u001B[${this.drawnLines - 1}A` : ''}\u001B[J`);
-    this.drawnLines = 0;
-  }
-
+  /** Draws and erases in one write, so that no terminal shows the moment between. */
   private redraw(now: boolean): void {
     if (!this.options.live || (!now && this.now() - this.lastDraw < redrawIntervalMs)) return;
+    this.output.write(this.eraseLive() + this.drawLive());
+  }
+
+  private eraseLive(): string {
+    if (this.drawnLines === 0) return '';
+    const up = this.drawnLines > 1 ? `\u001B[${this.drawnLines - 1}A` : '';
+    this.drawnLines = 0;
+    return `\r${up}\u001B[J`;
+  }
+
+  private drawLive(): string {
+    if (!this.options.live || this.running.size === 0) return '';
     this.lastDraw = this.now();
-    if (this.running.size > 0) this.startTimer();
-    this.erase();
-    const lines = [...this.running].map(([name, stage]) => this.liveLine(name, stage));
-    this.output.write(lines.join('\n'));
-    this.drawnLines = lines.length;
+    this.startTimer();
+    this.drawnLines = this.running.size;
+    return [...this.running].map(([name, stage]) => this.liveLine(name, stage)).join('\n');
   }
 
   /** Keeps spinner and clock moving while a stage says nothing; never keeps the process alive. */
@@ -168,7 +180,7 @@ export class ProgressRenderer {
   }
 
   private liveLine(name: Stage, stage: RunningStage): string {
-    const { unicode, width } = this.options.terminal;
+    const { unicode, width } = this.options.terminal();
     const frames = unicode ? spinner.unicode : spinner.ascii;
     const head = `${this.paint.accent(frames[this.frame % frames.length])} ${padEnd(stageNames[name], nameWidth)} `;
     const mark = unicode ? '…' : '...';
@@ -182,27 +194,26 @@ export class ProgressRenderer {
 
   private progressText(stage: RunningStage, progress: Progress, room: number): string {
     const fraction = Math.min(1, progress.done / progress.total);
-    const { unicode } = this.options.terminal;
+    const { unicode } = this.options.terminal();
     const rate = stage.meter.rate();
-    const left = rate > 0 ? `${duration((progress.total - progress.done) / rate)} left` : '';
+    const left = rate > 0 ? `${duration(stage.meter.secondsUntil(progress.total, this.now()))} left` : '';
     const share = padStart(`${Math.floor(fraction * 100)} %`, 5);
-    const wide = room - barWidth - displayWidth(share) - 4;
-    const bar = wide >= 24 ? barWidth : Math.max(0, Math.min(barWidth, room - displayWidth(share) - 28));
-    let text = bar > 0 ? `${this.bar(fraction, bar)} ${share}` : share;
-    let used = bar + (bar > 0 ? 1 : 0) + displayWidth(share);
-    const facts = [amount(progress), rate > 0 ? rateText(rate, progress.unit) : '', left];
-    for (const fact of fitting(facts, [2, 1, 0], room - used)) {
-      text += `  ${fact}`;
-      used += 2 + displayWidth(fact);
-    }
-    const item =
-      progress.item === undefined ? '' : truncateStart(progress.item, room - used - 2, unicode ? '…' : '...');
-    return displayWidth(item) >= 8 || item === progress.item ? `${text}  ${this.paint.dim(item)}` : text;
+    const facts = fitting(
+      [amount(progress, rate === 0), rate > 0 ? rateText(rate, progress.unit) : '', left],
+      [2, 1, 0],
+      room - narrowestBar - 1 - displayWidth(share),
+    );
+    const factsText = facts.map((fact) => `  ${fact}`).join('');
+    const free = room - displayWidth(share) - displayWidth(factsText) - 1;
+    const bar = Math.min(widestBar, free);
+    const text = (bar >= narrowestBar ? `${this.bar(fraction, bar)} ` : '') + share + factsText;
+    const item = truncateStart(progress.item ?? '', free - bar - 2, unicode ? '…' : '...');
+    return displayWidth(item) >= shortestItem ? `${text}  ${this.paint.dim(item)}` : text;
   }
 
   private bar(fraction: number, width: number): string {
     const filled = Math.round(fraction * width);
-    const { unicode } = this.options.terminal;
+    const { unicode } = this.options.terminal();
     const rest = (unicode ? '─' : '.').repeat(width - filled);
     return this.paint.accent((unicode ? '━' : '#').repeat(filled)) + this.paint.dim(rest);
   }
@@ -221,16 +232,16 @@ function fitting(facts: readonly string[], priority: readonly number[], room: nu
   return facts.filter((_, index) => kept.has(index));
 }
 
-function amount({ done, total, unit }: Progress): string {
+/** The unit is left to the rate where there is one. */
+function amount({ done, total, unit }: Progress, withUnit: boolean): string {
   switch (unit) {
     case 'bytes':
       return `${bytes(done)} of ${bytes(total)}`;
     case 'weights':
-      return `${count(done)} of ${count(total)} weights`;
+      return `${count(done)} of ${count(total)}${withUnit ? ' weights' : ''}`;
     case 'tokens':
-      return `${integer(done)} of ${integer(total)} tokens`;
     case 'tensors':
-      return `${integer(done)} of ${integer(total)} tensors`;
+      return `${integer(done)} of ${integer(total)}${withUnit ? ` ${unit}` : ''}`;
     default:
       return unit satisfies never;
   }
@@ -239,5 +250,6 @@ function amount({ done, total, unit }: Progress): string {
 function rateText(perSecond: number, unit: Progress['unit']): string {
   if (unit === 'bytes') return `${bytes(perSecond)}/s`;
   if (unit === 'weights') return `${count(perSecond)} weights/s`;
+  if (perSecond < 1) return `${duration(1 / perSecond)} a ${unit.slice(0, -1)}`;
   return perSecond >= 10 ? `${integer(perSecond)} ${unit}/s` : `${perSecond.toFixed(1)} ${unit}/s`;
 }

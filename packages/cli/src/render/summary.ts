@@ -72,13 +72,13 @@ function headLines(result: QuantizeResult, terminal: Terminal): string[] {
   ];
 }
 
-const sizeWidth = 16;
 const factsWidth = 15;
 
 /** A size as a bar, against the source's. */
 function sizeLine(label: string, size: number, whole: number, facts: string, terminal: Terminal): string {
   const paint = new Paint(terminal);
-  const width = Math.max(6, terminal.width - 10 - sizeWidth - factsWidth - 3);
+  const sizeWidth = exactBytes(whole).length;
+  const width = Math.max(6, terminal.width - 13 - sizeWidth - factsWidth);
   const bar = solidBar(Math.min(1, size / whole), width, terminal);
   return `  ${label.padEnd(8)}${padEnd(paint.accent(bar), width)}  ${padStart(exactBytes(size), sizeWidth)}  ${facts}`;
 }
@@ -104,7 +104,7 @@ function footLines(result: QuantizeResult, terminal: Terminal): string[] {
     `${bytes(result.peakMemoryBytes)} peak memory`,
     plural(result.threads, 'thread'),
     `seed ${result.seed}`,
-    result.versions.engine,
+    `engine ${result.versions.engine}`,
   ].join(dot);
   const room = terminal.width - 10;
   return [

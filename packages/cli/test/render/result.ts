@@ -35,6 +35,18 @@ const cycle: Record<string, readonly string[]> = {
   ffn_down: ['IQ4_XS', 'IQ4_XS', 'Q4_K', 'IQ4_XS', 'Q5_K'],
 };
 
+function byPrice(scheme: string, klNats: number): string {
+  const next = {
+    Q6_K: 'Q8_0',
+    Q5_K: 'Q5_1',
+    Q4_K: 'Q4_1',
+    IQ4_XS: 'Q4_K',
+    IQ3_S: 'IQ4_XS',
+    IQ3_XXS: 'IQ3_S',
+  }[scheme];
+  return `by price: ${next} would save ${(klNats * 0.7).toFixed(6)} nats for 19,968 bytes more`;
+}
+
 export function exampleTensors(
   blocks = 8,
   hidden = 256,
@@ -43,12 +55,18 @@ export function exampleTensors(
   vocabulary = 4096,
 ): PlannedTensor[] {
   const tensors: PlannedTensor[] = [];
-  const add = (tensor: string, scheme: string, weights: number, klNats: number, reason = 'price'): void => {
+  const add = (
+    tensor: string,
+    scheme: string,
+    weights: number,
+    klNats: number,
+    reason = byPrice(scheme, klNats),
+  ): void => {
     tensors.push({ tensor, scheme, bytes: (weights * schemeBits[scheme]) / 8, klNats, reason });
   };
   add('token_embd.weight', 'Q4_K', vocabulary * hidden, 0.00212);
   for (let block = 0; block < blocks; block++) {
-    add(`blk.${block}.attn_norm.weight`, 'F32', hidden, 0, 'kept: one-dimensional');
+    add(`blk.${block}.attn_norm.weight`, 'F32', hidden, 0, 'kept as stored: a vector');
     for (const [index, [name, weights]] of blockShapes(hidden, kv, mlp).entries()) {
       const schemes = cycle[name];
       const locked = block === 0 && name === 'attn_v';
@@ -58,18 +76,24 @@ export function exampleTensors(
         locked ? 'Q6_K' : schemes[block % schemes.length],
         weights,
         klNats,
-        locked ? "lock 'blk\\.0\\.attn_v=Q6_K'" : 'price',
+        locked ? "lock 'blk\\.0\\.attn_v=Q6_K'" : undefined,
       );
     }
-    add(`blk.${block}.ffn_norm.weight`, 'F32', hidden, 0, 'kept: one-dimensional');
+    add(`blk.${block}.ffn_norm.weight`, 'F32', hidden, 0, 'kept as stored: a vector');
   }
-  add('output_norm.weight', 'F32', hidden, 0, 'kept: one-dimensional');
+  add('output_norm.weight', 'F32', hidden, 0, 'kept as stored: a vector');
   add('output.weight', 'Q6_K', vocabulary * hidden, 0.0033);
   return tensors;
 }
 
 export function exampleResult(tensors = exampleTensors()): QuantizeResult {
-  const bytes = 42_112 + tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const parameterCount = tensors.reduce(
+    (sum, { bytes, scheme }) => sum + (bytes * 8) / schemeBits[scheme],
+    0,
+  );
+  const data = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const bytes = 42_112 + data;
+  const sourceBytes = 42_112 + parameterCount * 2;
   const klNats = tensors.reduce((sum, tensor) => sum + (tensor.klNats ?? 0), 0);
   return {
     status: 'success',
@@ -80,33 +104,33 @@ export function exampleResult(tensors = exampleTensors()): QuantizeResult {
       name: 'Orator 8M',
       architecture: 'llama',
       dtype: 'BF16',
-      parameterCount: 8_393_984,
-      byteLength: 16_853_696,
+      parameterCount,
+      byteLength: sourceBytes,
       sha256: 'a3'.repeat(32),
     },
     output: {
-      path: 'orator-8m-4.5MB.gguf',
+      path: '/home/ada/models/orator-8m-q.gguf',
       byteLength: bytes,
       sha256: '5e9b03c7d1f2a846'.repeat(4),
-      bitsPerWeight: (bytes * 8) / 8_393_984,
+      bitsPerWeight: (data * 8) / parameterCount,
     },
-    compressionRatio: 16_853_696 / bytes,
+    compressionRatio: sourceBytes / bytes,
     plan: {
       version: 1,
       hash: '77'.repeat(32),
       source: { name: 'Orator 8M', sha256: 'a3'.repeat(32) },
-      budget: { request: '--size 4.6MB', bytes: 4_600_000 },
+      budget: { request: 'ratio 3.6', bytes: Math.floor(sourceBytes / 3.6) },
       tensors,
       predicted: { bytes, klNats, evidence: 'estimated', klLowerBound: klNats * 0.9996 },
     },
     texts: {
       calibration: { name: 'calibration.txt', sha256: 'c1'.repeat(32), tokens: 51_200 },
       search: { name: 'search.txt', sha256: 'd2'.repeat(32), tokens: 4096 },
-      report: { name: 'report.txt', sha256: 'e3'.repeat(32), tokens: 15_872 },
+      report: { name: 'bundled report text', sha256: 'e3'.repeat(32), tokens: 15_872 },
     },
     evaluation: {
       evidence: 'measured',
-      text: { name: 'report.txt', sha256: 'e3'.repeat(32), contextTokens: 256, chunks: 62 },
+      text: { name: 'bundled report text', sha256: 'e3'.repeat(32), contextTokens: 256, chunks: 62 },
       positions: 7874,
       source: { perplexity: { value: 45.7021, standardError: 1.3612 } },
       output: { perplexity: { value: 46.2087, standardError: 1.3799 } },
@@ -141,6 +165,6 @@ export function exampleResult(tensors = exampleTensors()): QuantizeResult {
     peakMemoryBytes: 412_311_552,
     seed: 1,
     threads: 2,
-    versions: { bitsmith: '0.1.0', node: '20.20.2', engine: 'llama.cpp v0.4.0', platform: 'linux-x64' },
+    versions: { bitsmith: '0.1.0', node: '20.20.2', engine: '3.21.1', platform: 'linux-x64' },
   };
 }
