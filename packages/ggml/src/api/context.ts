@@ -73,7 +73,7 @@ export class LlamaContext {
     assertCreatable(model, options, batchTokens);
     const observation = options.observe === undefined ? undefined : new Observation(model, options.observe);
     const params = contextParams(model, options, batchTokens, observation);
-    const address = log.collectSync(() => native.llama_init_from_model(model.address, params));
+    const address = log.collect(() => native.llama_init_from_model(model.address, params));
     const memory = address === null ? null : native.llama_get_memory(address);
     if (address === null || memory === null) {
       observation?.dispose();

@@ -3,7 +3,7 @@ import type { TensorType } from '@bitsmith/formats';
 import { callAsync } from '../binding/async.js';
 import { ggmlTypes } from '../binding/layout.js';
 import type { Engine } from './engine.js';
-import { assertLength, assertWeightType, misuse } from './validate.js';
+import { assertWeightType, misuse } from './validate.js';
 
 /**
  * Whether bytes of a type hold only finite values; for quantized types, whether every scale is finite.
@@ -48,7 +48,9 @@ export function findNonFinite(type: TensorType, bytes: Uint8Array): number | nul
 
 /** A float is NaN or infinite exactly when all bits of its exponent are set. */
 function firstWithExponent(bytes: Uint8Array, width: 2 | 4, exponent: number): number | null {
-  assertLength('values', 'bytes', bytes.byteLength % width, 0);
+  if (bytes.byteLength % width !== 0) {
+    throw misuse('BUFFER_SIZE', `whole values of ${width} bytes`, `${bytes.byteLength} bytes`);
+  }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let offset = 0; offset < bytes.byteLength; offset += width) {
     const bits = width === 4 ? view.getUint32(offset, true) : view.getUint16(offset, true);

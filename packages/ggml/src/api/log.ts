@@ -1,7 +1,8 @@
 /**
  * @file What native code says. Verbose engines write to stderr themselves. Quiet ones give their lines to a native sink
- * that drops them, except while a call runs that may fail with a reason: then the last lines are kept for its error.
- * The collector is a JavaScript function, so it is in place only during calls that log from one thread.
+ * that drops them, except during a call that may fail with a reason: then the last lines are kept for its error. The
+ * collector is a JavaScript function, so such calls run on the JavaScript thread: from another thread a line would wait for
+ * this one, and a process that exits meanwhile would never end.
  */
 import { registerLogCallback } from '../binding/callbacks.js';
 import type { NativeFunctions } from '../binding/libraries.js';
@@ -22,8 +23,6 @@ export class NativeLog {
   private readonly silent: Address;
   readonly verbose: boolean;
   private lines: LogLine[] = [];
-  private collectors = 0;
-  private release: (() => void) | undefined;
 
   constructor(native: NativeFunctions, silent: Address, verbose: boolean) {
     this.native = native;
@@ -32,55 +31,39 @@ export class NativeLog {
     if (!verbose) native.llama_log_set(silent, null);
   }
 
-  /** Runs native work whose log lines explain a failure. May be nested or overlap. */
-  async collect<Result>(work: () => Promise<Result>): Promise<Result> {
+  /** Runs a native call on this thread, whose log lines explain a failure. Not to be nested. */
+  collect<Result>(work: () => Result): Result {
     if (this.verbose) return work();
-    this.begin();
-    try {
-      return await work();
-    } finally {
-      this.end();
-    }
-  }
-
-  /** The same for a call on this thread. */
-  collectSync<Result>(work: () => Result): Result {
-    if (this.verbose) return work();
-    this.begin();
-    try {
-      return work();
-    } finally {
-      this.end();
-    }
-  }
-
-  /** The last warnings and errors, or failing those the last lines, joined for a message. */
-  lastWords(): string {
-    const loud = this.lines.filter((line) => line.level >= warningLevel);
-    const chosen = (loud.length > 0 ? loud : this.lines).slice(-6);
-    return chosen
-      .map((line) => line.text.trim())
-      .filter((text) => text !== '')
-      .join('; ');
-  }
-
-  private begin(): void {
-    this.collectors += 1;
-    if (this.collectors > 1) return;
     this.lines = [];
     const callback = registerLogCallback((level, text) => {
       this.lines.push({ level, text });
       if (this.lines.length > keptLines) this.lines.shift();
     });
-    this.release = () => callback.release();
     this.native.llama_log_set(callback.address, null);
+    try {
+      return work();
+    } finally {
+      this.native.llama_log_set(this.silent, null);
+      callback.release();
+    }
   }
 
-  private end(): void {
-    this.collectors -= 1;
-    if (this.collectors > 0) return;
-    this.native.llama_log_set(this.silent, null);
-    this.release?.();
-    this.release = undefined;
+  /** The last warnings and errors of the last collection, joined for a message. */
+  warnings(): string {
+    return joined(this.lines.filter((line) => line.level >= warningLevel));
   }
+
+  /** The same, or failing those its last lines. */
+  lastWords(): string {
+    const warnings = this.warnings();
+    return warnings === '' ? joined(this.lines) : warnings;
+  }
+}
+
+function joined(lines: readonly LogLine[]): string {
+  return lines
+    .slice(-6)
+    .map((line) => line.text.trim())
+    .filter((text) => text !== '')
+    .join('; ');
 }

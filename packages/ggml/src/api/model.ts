@@ -2,7 +2,6 @@
 import { BitsmithError } from '@bitsmith/formats';
 import { accessSync, constants, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { callAsync } from '../binding/async.js';
 import { loadModes } from '../binding/layout.js';
 import { addressOf } from '../binding/memory.js';
 import type { Address, LlamaModelParams } from '../binding/structs.js';
@@ -64,7 +63,8 @@ export class LlamaModel {
   }
 
   /**
-   * Opens a GGUF; of a split one, its first file.
+   * Opens a GGUF; of a split one, its first file. A mapped file opens in milliseconds; one that is read (`mmap: false`) holds
+   * up JavaScript meanwhile.
    * @throws BitsmithError `MODEL_NOT_FOUND`, `MODEL_UNREADABLE` with the engine's own reason
    */
   static async open(engine: Engine, path: string, options: OpenModelOptions = {}): Promise<LlamaModel> {
@@ -82,7 +82,7 @@ export class LlamaModel {
       use_extra_bufts: false,
       vocab_only: vocabOnly,
     };
-    const address = await log.collect(() => callAsync(native.llama_model_load_from_file, file, params));
+    const address = log.collect(() => native.llama_model_load_from_file(file, params));
     if (address === null) throw unreadable(file, log.lastWords());
     const model = new LlamaModel(engine, file, address, vocabOnly);
     if (signal?.aborted === true) model.dispose();

@@ -17,7 +17,7 @@ import {
   tensorOverrideArray,
   type OverrideValue,
 } from '../binding/arrays.js';
-import { callHolding } from '../binding/async.js';
+import { callHolding, holding } from '../binding/async.js';
 import { ggmlTypeCount, ggmlTypes, llamaFileTypes } from '../binding/layout.js';
 import type { LlamaQuantizeParams } from '../binding/structs.js';
 import { codebooksSettled } from './codebooks.js';
@@ -58,7 +58,7 @@ export interface QuantizeFileOptions {
 /**
  * Runs llama.cpp's quantizer on another thread. It cannot be interrupted: `signal` is heeded before and after.
  * @throws BitsmithError `QUANTIZE_FAILED` with the engine's own reason, `OUTPUT_IS_SOURCE`, `IMPORTANCE_REQUIRED`,
- *   `IMPORTANCE_INVALID`, `IMPORTANCE_ZERO`, `TENSOR_TYPE`
+ *   `IMPORTANCE_INVALID`, `IMPORTANCE_ZERO`, `TENSOR_TYPE`, `TENSOR_PATTERN`
  */
 export async function quantizeFile(engine: Engine, options: QuantizeFileOptions): Promise<void> {
   const { signal, dryRun = false } = options;
@@ -70,21 +70,32 @@ export async function quantizeFile(engine: Engine, options: QuantizeFileOptions)
   const pointers = nativeArrays(options, importance);
   const params = quantizeParams(engine, options, pointers);
   await codebooksSettled();
-  const { native, log } = engine;
-  const status = await log.collect(() =>
-    callHolding(pointers, native.llama_model_quantize, source, output, params),
-  );
-  if (status !== 0) {
-    throw new BitsmithError(
-      'engine',
-      'QUANTIZE_FAILED',
-      `expected llama.cpp to quantize ${source}, but it failed: ${log.lastWords()}`,
-      {
-        found: log.lastWords(),
-      },
-    );
-  }
+  const status = await callHolding(pointers, engine.native.llama_model_quantize, source, output, params);
+  if (status !== 0) throw quantizeFailed(engine, source, output, params, pointers);
   signal?.throwIfAborted();
+}
+
+/** Why it failed: a dry run here on this thread, where log lines can be read, fails the same way or finds nothing wrong. */
+function quantizeFailed(
+  { native, log }: Engine,
+  source: string,
+  output: string,
+  params: LlamaQuantizeParams,
+  pointers: Pointers,
+): BitsmithError {
+  const status = holding(pointers, () =>
+    log.collect(() => native.llama_model_quantize(source, output, { ...params, dry_run: true })),
+  );
+  const reason = status === 0 ? `it stopped while it wrote ${output}. ${log.warnings()}` : log.lastWords();
+  return new BitsmithError(
+    'engine',
+    'QUANTIZE_FAILED',
+    `expected llama.cpp to quantize ${source}, but it failed: ${reason}`,
+    {
+      found: reason,
+      suggestion: 'Check the importance matrix, the types asked for, and the room on the disk.',
+    },
+  );
 }
 
 async function outputPath(source: string, output: string | undefined): Promise<string> {
@@ -126,7 +137,10 @@ function validate(
     assertImportance('Q4_K', weights, weights.length);
     if (name.includes('\0')) throw misuse('IMPORTANCE_INVALID', 'names without NUL', JSON.stringify(name));
   }
-  for (const { type } of tensorTypes) assertWeightType(type);
+  for (const { pattern, type } of tensorTypes) {
+    assertWeightType(type);
+    assertPattern(pattern);
+  }
   for (const [tensor, own] of [
     ['token_embd.weight', tokenEmbeddingType],
     ['output.weight', outputTensorType],
@@ -136,6 +150,14 @@ function validate(
     const type = own ?? override ?? (pure ? (fileType as TensorType) : undefined);
     if (type === undefined || !requiresImportance(type) || importance?.has(tensor) === true) continue;
     throw misuse('IMPORTANCE_REQUIRED', `importance weights of ${tensor} for ${type}`, 'none');
+  }
+}
+
+function assertPattern(pattern: string): void {
+  try {
+    new RegExp(pattern).test('');
+  } catch {
+    throw misuse('TENSOR_PATTERN', 'a regular expression', pattern);
   }
 }
 

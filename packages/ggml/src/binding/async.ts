@@ -49,6 +49,17 @@ export async function callHolding<Arguments extends unknown[], Result>(
   }
 }
 
+/** Runs native work on this thread, keeping `keep` referenced until it has returned. */
+export function holding<Result>(keep: unknown, work: () => Result): Result {
+  const hold = [keep];
+  held.add(hold);
+  try {
+    return work();
+  } finally {
+    held.delete(hold);
+  }
+}
+
 /**
  * Environment for a process that will run the engine with this many parallel calls: libuv sizes its pool once, from the
  * environment the process starts with.

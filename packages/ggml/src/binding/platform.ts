@@ -106,8 +106,13 @@ function isMusl(): boolean {
 }
 
 /** Why the libraries could not be found or loaded, as the error that the user sees. */
-export function engineMissing(platform: EnginePlatform, found: string, cause?: unknown): BitsmithError {
-  if (isMusl()) {
+export function engineMissing(
+  platform: EnginePlatform,
+  found: string,
+  cause?: unknown,
+  musl: boolean = isMusl(),
+): BitsmithError {
+  if (musl) {
     return new BitsmithError(
       'unsupported',
       'ENGINE_UNSUPPORTED_LIBC',
