@@ -110,14 +110,17 @@ async function readText(file: string): Promise<string> {
   return content;
 }
 
-/** The end of the paragraph (else line) nearest after `position`, so that no sentence stands in two parts. */
+/** Paragraphs are looked for this far behind the exact share; further on the shares would be others than were said. */
+const LARGEST_SHIFT = 20_000;
+
+/** The end of the paragraph (else line, else word) next after `position`, so that no sentence stands in two parts. */
 function cutNear(text: string, position: number): number {
   const start = Math.floor(position);
-  const window = text.slice(start, start + 20_000);
-  const paragraph = window.indexOf('\n\n');
-  if (paragraph >= 0) return start + paragraph + 2;
-  const line = window.indexOf('\n');
-  if (line >= 0) return start + line + 1;
-  const space = window.indexOf(' ');
-  return space >= 0 ? start + space + 1 : start;
+  const window = text.slice(start, start + Math.min(LARGEST_SHIFT, Math.ceil(text.length / 20)));
+  for (const end of ['\n\n', '\n', ' ']) {
+    const found = window.indexOf(end);
+    if (found >= 0) return start + found + end.length;
+  }
+  const insideOfPair = /^[\uDC00-\uDFFF]/.test(window);
+  return insideOfPair ? start + 1 : start;
 }
