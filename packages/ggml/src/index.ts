@@ -3,7 +3,7 @@ export { engineEnvironment } from './binding/async.js';
 export { engineCommit, enginePlatform, engineRelease, type EnginePlatform } from './binding/platform.js';
 export { alignedBytes } from './api/aligned.js';
 export type { TokenBatch } from './api/batch.js';
-export { codebooksSettled, needsCodebooks, prepareCodebooks } from './api/codebooks.js';
+export { needsCodebooks, prepareCodebooks } from './api/codebooks.js';
 export { LlamaContext, type ContextOptions } from './api/context.js';
 export type { EngineDescription } from './api/description.js';
 export {

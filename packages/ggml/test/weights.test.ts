@@ -163,6 +163,42 @@ describe('WeightSlots', () => {
   });
 });
 
+describe('WeightSlots of other shapes of model', () => {
+  it.each([
+    ['tied', { tied: true }],
+    ['mixture of experts', { experts: 4 }],
+  ])('computes as the written file: %s', async (kind, options) => {
+    const source = folder.at(`${kind}.gguf`);
+    const output = folder.at(`${kind}-quantized.gguf`);
+    await writeTinyModel(source, options);
+    await quantizeFile(engine, {
+      source,
+      output,
+      fileType: 'Q4_K_M',
+      tokenEmbeddingType: 'Q3_K',
+      tensorTypes: [{ pattern: 'exps', type: 'Q5_K' }],
+    });
+    const opened = await LlamaModel.open(engine, source);
+    const live = LlamaContext.create(opened, { contextTokens: 512, sequences: 2 });
+    const before = logitsOf(live, batch);
+    const liveSlots = WeightSlots.discover(live);
+    for (const [name, { type, bytes }] of await loadTensors(output)) {
+      if (!liveSlots.has(name)) continue;
+      const aligned = alignedBytes(bytes.byteLength);
+      aligned.set(bytes);
+      liveSlots.replace(name, type, aligned);
+    }
+    expect(liveSlots.names).toContain('tied' in options ? 'token_embd.weight' : 'blk.1.ffn_down_exps.weight');
+    const written = await LlamaModel.open(engine, output);
+    const reference = LlamaContext.create(written, { contextTokens: 512, sequences: 2 });
+    expect(sameBits(logitsOf(live, batch), logitsOf(reference, batch))).toBe(true);
+    liveSlots.restoreAll();
+    expect(sameBits(logitsOf(live, batch), before)).toBe(true);
+    for (const context of [live, reference]) context.dispose();
+    for (const model of [opened, written]) model.dispose();
+  });
+});
+
 describe('misuse of weight slots', () => {
   const name = 'blk.0.attn_q.weight';
 

@@ -46,12 +46,23 @@ export async function prepareCodebooks(
   options.signal?.throwIfAborted();
 }
 
-/** Resolves when no table is being built: the engine's own quantizer may then use the locked entry. */
-export async function codebooksSettled(): Promise<void> {
-  await Promise.all(prepared.values());
+/** Runs of the engine's own quantizer, which builds tables under its lock whenever it needs them. */
+let lockedUsers = 0;
+
+/** Runs work that may build tables under the engine's lock: after all building here, and with none beside it. */
+export async function withLockedCodebooks<Result>(work: () => Promise<Result>): Promise<Result> {
+  lockedUsers += 1;
+  try {
+    await Promise.all(prepared.values());
+    return await work();
+  } finally {
+    lockedUsers -= 1;
+  }
 }
 
 function build({ native }: Engine, family: Family): Promise<void> {
+  if (lockedUsers > 0)
+    return callAsync(native.ggml_quantize_init, ggmlTypes[family === 'IQ1' ? 'IQ1_S' : family]);
   switch (family) {
     case 'IQ3_XXS':
       return callAsync(native.iq3xs_init_impl, 256);

@@ -185,6 +185,9 @@ export class LlamaContext {
 
 function assertCreatable(model: LlamaModel, options: ContextOptions, batchTokens: number): void {
   const { contextTokens, sequences = 1, microbatchTokens = defaultMicrobatch, threads } = options;
+  if (!model.engine.native.llama_model_has_decoder(model.address)) {
+    throw misuse('MODEL_NO_DECODER', 'a model that predicts tokens', model.description);
+  }
   if (model.vocabOnly) throw misuse('MODEL_VOCAB_ONLY', 'a model with weights', 'one opened with vocabOnly');
   assertCount('contextTokens', contextTokens, 1, 1 << 24);
   assertCount('batchTokens', batchTokens, 1, contextTokens);

@@ -20,7 +20,7 @@ import {
 import { callHolding, holding } from '../binding/async.js';
 import { ggmlTypeCount, ggmlTypes, llamaFileTypes } from '../binding/layout.js';
 import type { LlamaQuantizeParams } from '../binding/structs.js';
-import { codebooksSettled } from './codebooks.js';
+import { withLockedCodebooks } from './codebooks.js';
 import { assertThreads, type Engine } from './engine.js';
 import { assertImportance, assertWeightType, misuse, requiresImportance } from './validate.js';
 
@@ -69,8 +69,10 @@ export async function quantizeFile(engine: Engine, options: QuantizeFileOptions)
   validate(options, importance);
   const pointers = nativeArrays(options, importance);
   const params = quantizeParams(engine, options, pointers);
-  await codebooksSettled();
-  const status = await callHolding(pointers, engine.native.llama_model_quantize, source, output, params);
+  const { llama_model_quantize } = engine.native;
+  const status = await withLockedCodebooks(() =>
+    callHolding(pointers, llama_model_quantize, source, output, params),
+  );
   if (status !== 0) throw quantizeFailed(engine, source, output, params, pointers);
   signal?.throwIfAborted();
 }

@@ -238,11 +238,11 @@ export type NativeFunctions = ReturnType<typeof declareBase> &
   ReturnType<typeof declareGgml> &
   ReturnType<typeof declareLlama>;
 
-/** The address of a native function that ignores its arguments and returns: it serves as a silent log sink. */
 export interface NativeLibraries {
   readonly functions: NativeFunctions;
+  /** The address of a native function that ignores its arguments and returns: it serves as a silent log sink. */
   readonly silentLog: Address;
-  /** The scores that the CPU libraries give themselves on this machine; 0 means "cannot run here". */
+  /** The score that a CPU library gives itself on this machine; 0 means "cannot run here". */
   scoreOf(libraryPath: string): number;
 }
 
@@ -268,13 +268,19 @@ export function loadLibraries(location: EngineLocation): NativeLibraries {
   return {
     functions: { ...declareBase(base), ...declareGgml(ggml), ...declareLlama(llama) },
     silentLog: BigInt(koffi.address(llama.symbol('llama_supports_mmap'))),
-    scoreOf: (path) => {
-      const library = koffi.load(path);
-      try {
-        return Number(library.func('ggml_backend_score', 'int', [])());
-      } finally {
-        library.unload();
-      }
-    },
+    scoreOf: scoreOfLibrary,
   };
+}
+
+function scoreOfLibrary(path: string): number {
+  try {
+    const library = koffi.load(path);
+    try {
+      return Number(library.func('ggml_backend_score', 'int', [])());
+    } finally {
+      library.unload();
+    }
+  } catch {
+    return 0;
+  }
 }

@@ -41,7 +41,14 @@ function vocabulary(): { tokens: string[]; types: number[]; merges: string[] } {
 export const vocabularySize = 264;
 export const endToken = 258;
 
-function metadata(): GgufMetadata {
+export interface TinyModelOptions {
+  /** The embedding serves as output head as well. */
+  tied?: boolean;
+  /** Experts in each block instead of one feed-forward network. */
+  experts?: number;
+}
+
+function metadata({ experts }: TinyModelOptions): GgufMetadata {
   const { tokens, types, merges } = vocabulary();
   const u32 = (value: number): GgufValue => ({ type: 'uint32', value });
   const text = (value: string): GgufValue => ({ type: 'string', value });
@@ -66,16 +73,33 @@ function metadata(): GgufMetadata {
     ['tokenizer.ggml.bos_token_id', u32(endToken)],
     ['tokenizer.ggml.add_bos_token', { type: 'bool', value: true }],
     ['tokenizer.chat_template', text('{{ messages }}')],
+    ...(experts === undefined
+      ? []
+      : ([
+          ['llama.expert_count', u32(experts)],
+          ['llama.expert_used_count', u32(2)],
+        ] as const)),
   ]);
 }
 
-function tensorSpecs(): GgufTensorSpec[] {
+function tensorSpecs({ tied = false, experts }: TinyModelOptions = {}): GgufTensorSpec[] {
   const matrix = (name: string, rowLength: number, rows: number): GgufTensorSpec => ({
     name,
     type: 'F32',
     shape: [rowLength, rows],
   });
   const norm = (name: string): GgufTensorSpec => ({ name, type: 'F32', shape: [hidden] });
+  const dense = (index: number): GgufTensorSpec[] => [
+    matrix(`blk.${index}.ffn_gate.weight`, hidden, feedForward),
+    matrix(`blk.${index}.ffn_up.weight`, hidden, feedForward),
+    matrix(`blk.${index}.ffn_down.weight`, feedForward, hidden),
+  ];
+  const mixture = (index: number, count: number): GgufTensorSpec[] => [
+    matrix(`blk.${index}.ffn_gate_inp.weight`, hidden, count),
+    { name: `blk.${index}.ffn_gate_exps.weight`, type: 'F32', shape: [hidden, feedForward, count] },
+    { name: `blk.${index}.ffn_up_exps.weight`, type: 'F32', shape: [hidden, feedForward, count] },
+    { name: `blk.${index}.ffn_down_exps.weight`, type: 'F32', shape: [feedForward, hidden, count] },
+  ];
   const block = (index: number): GgufTensorSpec[] => [
     norm(`blk.${index}.attn_norm.weight`),
     matrix(`blk.${index}.attn_q.weight`, hidden, hidden),
@@ -83,15 +107,13 @@ function tensorSpecs(): GgufTensorSpec[] {
     matrix(`blk.${index}.attn_v.weight`, hidden, hidden),
     matrix(`blk.${index}.attn_output.weight`, hidden, hidden),
     norm(`blk.${index}.ffn_norm.weight`),
-    matrix(`blk.${index}.ffn_gate.weight`, hidden, feedForward),
-    matrix(`blk.${index}.ffn_up.weight`, hidden, feedForward),
-    matrix(`blk.${index}.ffn_down.weight`, feedForward, hidden),
+    ...(experts === undefined ? dense(index) : mixture(index, experts)),
   ];
   return [
     matrix('token_embd.weight', hidden, vocabularySize),
     ...Array.from({ length: blocks }, (_, index) => block(index)).flat(),
     norm('output_norm.weight'),
-    matrix('output.weight', hidden, vocabularySize),
+    ...(tied ? [] : [matrix('output.weight', hidden, vocabularySize)]),
   ];
 }
 
@@ -100,8 +122,8 @@ export const matrixNames: readonly string[] = tensorSpecs()
   .filter((spec) => spec.shape.length === 2)
   .map((spec) => spec.name);
 
-export async function writeTinyModel(file: string): Promise<void> {
-  const layout = layoutGguf({ metadata: metadata(), tensors: tensorSpecs() });
+export async function writeTinyModel(file: string, options: TinyModelOptions = {}): Promise<void> {
+  const layout = layoutGguf({ metadata: metadata(options), tensors: tensorSpecs(options) });
   const sink = new MemorySink();
   await writeGguf(sink, layout, async (tensor, index, out) => {
     const count = tensor.byteLength / 4;
