@@ -1,0 +1,208 @@
+/**
+ * @file How fast a plan is encoded, from source file to output file, against llama.cpp's own quantizer: same types, same
+ * importance matrix, same threads, both in warm processes of their own, in turns. The bytes must be equal.
+ *
+ * The floor is what no arrangement of the work can beat while the encoders are the engine's own: all weights through the
+ * bare encoder on all lanes at once, nothing else.
+ */
+import { open, rm, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import {
+  ggufUint32,
+  type GgufFile,
+  type GgufLayout,
+  layoutGguf,
+  readGguf,
+  tensorTypes,
+  type TensorType,
+} from '@bitsmith/formats';
+import { EngineHost } from '@bitsmith/core';
+import type { FileType } from '@bitsmith/ggml';
+import { openBundled } from './lib/bundled.js';
+import { refuseOtherTensors } from './lib/compare.js';
+import { benchFolder, FileInput } from './lib/file.js';
+import { generateImportance } from './lib/generated-importance.js';
+import { generateModel, type ModelShape } from './lib/generated-model.js';
+import { Peer } from './lib/peer.js';
+import { type Bar, readFlags, report, type Row, row, say } from './lib/report.js';
+import { median, pairedMedianRatio } from './lib/statistics.js';
+
+const shape: ModelShape = {
+  name: 'generated-160m',
+  blocks: 12,
+  width: 1024,
+  feedForward: 2816,
+  heads: 16,
+  keyValueHeads: 8,
+  vocabulary: 8192,
+  contextLength: 2048,
+};
+
+interface Case {
+  readonly scheme: TensorType;
+  /** The file type whose only scheme it is. */
+  readonly fileType: FileType;
+  readonly pairs: number;
+  readonly bar?: Bar;
+}
+
+const cases: readonly Case[] = [
+  { scheme: 'Q4_K', fileType: 'Q4_K_S', pairs: 5, bar: { of: 'ratio', least: 1.2 } },
+  { scheme: 'Q8_0', fileType: 'Q8_0', pairs: 15, bar: { of: 'ratio', least: 1 } },
+  { scheme: 'IQ4_XS', fileType: 'IQ4_XS', pairs: 5, bar: { of: 'ratio', least: 1 } },
+  { scheme: 'Q6_K', fileType: 'Q6_K', pairs: 5 },
+  { scheme: 'Q3_K', fileType: 'Q3_K_S', pairs: 5 },
+  { scheme: 'IQ3_S', fileType: 'IQ3_S', pairs: 3 },
+];
+
+const THREADS = 2;
+
+interface Setting {
+  readonly source: string;
+  readonly importance: string;
+  readonly gguf: GgufFile;
+  readonly weights: number;
+  readonly ours: string;
+  readonly peers: string;
+  readonly engine: EngineHost;
+  readonly peer: Peer;
+}
+
+const flags = readFlags(['only', 'pairs']);
+const folder = await benchFolder('speed');
+const setting = await prepare();
+const rows: Row[] = [];
+try {
+  const only = flags.values['only'];
+  for (const entry of cases) {
+    if (only !== undefined && !String(only).split(',').includes(entry.scheme)) continue;
+    rows.push(...(await measureCase(setting, entry)));
+  }
+} finally {
+  await setting.engine.close();
+  await setting.peer.close();
+  await rm(folder, { recursive: true, force: true });
+}
+await report('speed', rows, flags);
+
+async function prepare(): Promise<Setting> {
+  const source = path.join(folder, 'source.gguf');
+  const importance = path.join(folder, 'importance.gguf');
+  const { metadata } = await openBundled();
+  const { parameterCount, byteLength } = await generateModel(source, shape, metadata, 1);
+  say(
+    `source: ${parameterCount.toLocaleString('en')} weights in F16, ${byteLength.toLocaleString('en')} bytes`,
+  );
+  const gguf = await headerOf(source);
+  await generateImportance(importance, gguf.tensors, 2);
+  return {
+    source,
+    importance,
+    gguf,
+    weights: parameterCount,
+    ours: path.join(folder, 'ours.gguf'),
+    peers: path.join(folder, 'peer.gguf'),
+    engine: new EngineHost({ threads: THREADS, verbose: false }),
+    peer: new Peer(THREADS),
+  };
+}
+
+async function headerOf(file: string): Promise<GgufFile> {
+  const input = await FileInput.open(file);
+  try {
+    return await readGguf(input);
+  } finally {
+    await input.close();
+  }
+}
+
+async function measureCase(on: Setting, { scheme, fileType, pairs, bar }: Case): Promise<Row[]> {
+  const { weights } = on;
+  const oneLane = await on.peer.encoderRate(scheme, 1);
+  const allLanes = await on.peer.encoderRate(scheme, THREADS);
+  say(
+    `\n${scheme}: the bare encoder takes ${mega(oneLane)} Mweights/s on 1 lane, ${mega(allLanes)} on ${THREADS}`,
+  );
+  // Once each without the clock: pages, tables and the processes themselves are then warm for both.
+  await encodeOurs(on, scheme);
+  await quantizePeers(on, scheme, fileType);
+  await refuseOtherTensors(on.ours, on.peers);
+  const ours: number[] = [];
+  const peers: number[] = [];
+  const wanted = flags.values['pairs'] === undefined ? pairs : Number(flags.values['pairs']);
+  for (let pair = 0; pair < wanted; pair++) {
+    ours.push(await encodeOurs(on, scheme));
+    peers.push(await quantizePeers(on, scheme, fileType));
+    say(`  pair ${pair + 1}: ours ${ours[pair].toFixed(3)} s, llama.cpp ${peers[pair].toFixed(3)} s`);
+  }
+  const { ratio, standardError } = pairedMedianRatio(peers, ours);
+  const rate = weights / median(ours);
+  return [
+    row({
+      case: scheme,
+      metric: 'Mweights/s, peer llama_model_quantize',
+      ours: rate / 1e6,
+      peer: weights / median(peers) / 1e6,
+      ratio,
+      standardError,
+      bar,
+    }),
+    row({ case: scheme, metric: 'Mweights/s, peer the floor', ours: rate / 1e6, peer: allLanes / 1e6 }),
+  ];
+}
+
+function mega(rate: number): string {
+  return (rate / 1e6).toPrecision(4);
+}
+
+/** The encode task of a plan with one scheme, as the pipeline runs it; returns its seconds. */
+async function encodeOurs(on: Setting, scheme: TensorType): Promise<number> {
+  const layout = layoutFor(on.gguf, scheme);
+  const journalPath = `${on.ours}.journal`;
+  await rm(on.ours, { force: true });
+  const start = performance.now();
+  await startOutput(on.ours, layout);
+  await writeFile(journalPath, '');
+  await on.engine.run('encode', {
+    files: [on.source],
+    importancePath: on.importance,
+    outputPath: on.ours,
+    journalPath,
+    tensors: layout.tensors.map(({ name, type, offset }) => ({ name, scheme: type, offset })),
+  });
+  return (performance.now() - start) / 1000;
+}
+
+function layoutFor(gguf: GgufFile, scheme: TensorType): GgufLayout {
+  const metadata = new Map(gguf.metadata);
+  metadata.set('general.quantization_version', ggufUint32(2));
+  const tensors = gguf.tensors.map(({ name, shape: axes, type }) => ({
+    name,
+    shape: axes,
+    type: axes.length > 1 && axes[0] % tensorTypes[scheme].blockSize === 0 ? scheme : type,
+  }));
+  return layoutGguf({ metadata, tensors });
+}
+
+/** The unfinished output as the encode stage begins it: the final size, the header in place. */
+async function startOutput(file: string, layout: GgufLayout): Promise<void> {
+  await writeFile(file, '');
+  await truncate(file, layout.byteLength);
+  const handle = await open(file, 'r+');
+  await handle.write(layout.header);
+  await handle.close();
+}
+
+async function quantizePeers(on: Setting, scheme: TensorType, fileType: FileType): Promise<number> {
+  await rm(on.peers, { force: true });
+  return on.peer.quantize({
+    source: on.source,
+    output: on.peers,
+    fileType,
+    importanceMatrixPath: on.importance,
+    pure: true,
+    tokenEmbeddingType: scheme,
+    outputTensorType: scheme,
+    threads: THREADS,
+  });
+}
