@@ -17,5 +17,8 @@ export async function evaluate(
   const { text, context, tokens, threads, home, token, verbose } = flags;
   const options = { source, output, text, contextTokens: context, tokens, threads, home, token, verbose };
   const { evaluation } = await runWork(this, flags, (signal) => core.evaluate({ ...options, signal }));
-  printResult(this, flags, { json: evaluation, draw: (terminal) => renderEvaluation(evaluation, terminal) });
+  printResult(this, flags, {
+    json: evaluation,
+    draw: (terminal) => renderEvaluation(evaluation, { source, output }, terminal),
+  });
 }

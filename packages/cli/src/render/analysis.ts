@@ -2,30 +2,57 @@
 import type { AnalyzeResult } from '@bitsmith/core';
 import { section } from './section.js';
 import { type MapCell, stripMap } from './strip-map.js';
-import { fitLine, padEnd, padStart, Paint, type Terminal, truncateStart } from './terminal.js';
-import { count, nats, percent } from './units.js';
+import {
+  fitLine,
+  oneLine,
+  padEnd,
+  padStart,
+  Paint,
+  type Terminal,
+  truncate,
+  truncateStart,
+} from './terminal.js';
+import { count, integer, nats, percent, withError } from './units.js';
 
 type AnalyzedTensor = AnalyzeResult['tensors'][number];
 
 const widest = 100;
 const topRows = 12;
-const nameWidth = 28;
+const nameWidth = 24;
+const natsWidth = 26;
 
 export function renderAnalysis(result: AnalyzeResult, terminal: Terminal): string {
   const screen = { ...terminal, width: Math.min(widest, terminal.width) };
-  const paint = new Paint(screen);
   const sections = [
-    [`${paint.bold('Importance matrix')}  ${truncateStart(result.importanceMatrixPath, screen.width - 19)}`],
+    headLines(result, screen),
     [
       section('How sensitive', '9 is the most sensitive cell, each step down half of it', screen),
       ...sensitivityMap(result.tensors, screen),
     ],
     [
-      section('Most sensitive', 'what quantizing the tensor alone costs', screen),
+      section(
+        'Most sensitive',
+        `${result.evidence.probe}: nats per token when only this tensor is quantized`,
+        screen,
+      ),
       ...topLines(result.tensors, screen),
     ],
   ];
   return `${sections.map((lines) => lines.map((line) => fitLine(line, screen)).join('\n')).join('\n\n')}\n`;
+}
+
+function headLines(
+  { model, calibration, importanceMatrixPath }: AnalyzeResult,
+  terminal: Terminal,
+): string[] {
+  const paint = new Paint(terminal);
+  const name = paint.bold(oneLine(model.name));
+  const room = terminal.width - 21;
+  return [
+    `${name}  ${paint.dim(`${model.architecture}, ${count(model.parameterCount)} weights`)}`,
+    `  importance matrix  ${truncateStart(importanceMatrixPath, room)}`,
+    `  calibrated on      ${truncate(`${oneLine(calibration.dataset)}, ${integer(calibration.tokens)} tokens`, room)}`,
+  ];
 }
 
 function sensitivityMap(tensors: readonly AnalyzedTensor[], terminal: Terminal): string[] {
@@ -56,12 +83,14 @@ function topLines(tensors: readonly AnalyzedTensor[], terminal: Terminal): strin
     .slice(0, topRows);
   const largest = top.at(0)?.klNats ?? 0;
   const paint = new Paint(terminal);
-  const width = Math.max(8, terminal.width - 2 - nameWidth - 8 - 18 - 2);
-  return top.map(({ tensor, klNats, share }) => {
+  const sign = terminal.unicode ? '±' : '+-';
+  const width = Math.max(4, terminal.width - nameWidth - natsWidth - 20);
+  return top.map(({ tensor, klNats, standardError, share, probeScheme }) => {
     const name = padEnd(truncateStart(tensor.replace(/\.weight$/, ''), nameWidth - 1), nameWidth);
     const filled = largest > 0 ? Math.max(1, Math.round((klNats / largest) * width)) : 0;
     const bar = paint.accent((terminal.unicode ? '█' : '#').repeat(filled));
-    return `  ${name}${padStart(percent(share), 8)}${padStart(`${nats(klNats)} nats`, 18)}  ${bar}`;
+    const measured = padStart(`${withError(klNats, standardError, sign)} nats`, natsWidth);
+    return `  ${name}${padEnd(probeScheme, 7)}${padStart(percent(share), 7)}${measured}  ${bar}`;
   });
 }
 

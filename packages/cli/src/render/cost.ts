@@ -64,12 +64,19 @@ function predictionLine(measured: number, plan: Plan | null, terminal: Terminal)
 function predictedLines({ predicted }: Plan, terminal: Terminal): string[] {
   if (predicted.klNats === null) return [];
   const bound = predicted.klLowerBound;
+  const gap = bound !== null && bound > 0 ? predicted.klNats / bound - 1 : null;
+  const optimum =
+    gap === null
+      ? []
+      : [
+          gap < 5e-5
+            ? 'no plan within the budget has a lower price'
+            : `at most ${percent(gap, 2)} above the lowest possible price`,
+        ];
   return [
     section('What it should cost', `${predicted.evidence}, not measured on the file`, terminal),
     row('KL divergence', `mean ${nats(predicted.klNats)} nats per token`),
-    ...(bound === null
-      ? []
-      : [row('', new Paint(terminal).dim(`no plan of this size has a price below ${nats(bound)}`))]),
+    ...optimum.map((text) => row('', new Paint(terminal).dim(text))),
   ];
 }
 

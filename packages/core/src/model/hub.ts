@@ -2,7 +2,7 @@
  * @file A model from the Hugging Face Hub into a folder of the artifact store. Each commit has a folder of its own and each
  * file is verified before it gets its name, so a folder is never a mixture and a second run downloads nothing.
  */
-import { mkdir, readFile, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, statfs, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BitsmithError } from '@bitsmith/formats';
 import { fileError } from '../io/file-errors.js';
@@ -83,7 +83,9 @@ export async function* downloadFromHub(location: string, options: HubDownloadOpt
     cached: received === 0,
     summary: summarize(record),
   };
-  return toDownload(base, record);
+  const download = toDownload(base, record);
+  await markAsUsed([...download.files, recordPath(base, reference)]);
+  return download;
 }
 
 async function* fetchModel(
@@ -212,6 +214,13 @@ function summarize(record: DownloadRecord): string {
   const bytes = record.files.reduce((sum, file) => sum + file.byteLength, 0);
   const count = record.files.length;
   return `${count} ${count === 1 ? 'file' : 'files'}, ${(bytes / 1e6).toFixed(1)} MB, commit ${record.commit.slice(0, 8)}`;
+}
+
+/** What a run used stays when old artifacts are deleted. */
+async function markAsUsed(files: readonly string[]): Promise<void> {
+  const now = new Date();
+  // A store on a read-only disk is still good to read from.
+  for (const file of files) await utimes(file, now, now).catch(() => undefined);
 }
 
 function toDownload(base: string, record: DownloadRecord): HubDownload {

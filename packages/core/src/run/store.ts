@@ -54,6 +54,11 @@ export class ArtifactStore {
     return path.join(this.home, 'work');
   }
 
+  /** Models downloaded from the Hub. */
+  get hubFolder(): string {
+    return path.join(this.home, 'hub');
+  }
+
   get runsFolder(): string {
     return path.join(this.home, 'runs');
   }
@@ -77,8 +82,10 @@ export class ArtifactStore {
 
   /** A small result kept as JSON; null when it is absent or unreadable (a torn disk), so that it is made again. */
   async readJson<Value>(task: TaskIdentity): Promise<Value | null> {
+    const file = await this.find(task, 'json');
+    if (file === null) return null;
     try {
-      return JSON.parse(await readFile(this.pathOf(task, 'json'), 'utf8')) as Value;
+      return JSON.parse(await readFile(file, 'utf8')) as Value;
     } catch {
       return null;
     }
@@ -132,16 +139,24 @@ export class ArtifactStore {
   /** Every artifact, largest first. */
   async list(): Promise<StoredArtifact[]> {
     const found: StoredArtifact[] = [];
-    for (const folder of [this.artifactsFolder, this.workFolder]) {
+    await ensureFolder(this.hubFolder);
+    for (const folder of [this.artifactsFolder, this.workFolder, this.hubFolder]) {
       for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
         if (!entry.isFile()) continue;
         const file = path.join(entry.parentPath, entry.name);
-        const status = await stat(file);
-        const kind = folder === this.workFolder ? 'unfinished' : path.basename(entry.parentPath);
+        // Another run may finish or drop it meanwhile.
+        const status = await stat(file).catch(() => null);
+        if (status === null) continue;
+        const kind = this.kindOf(folder, entry.parentPath);
         found.push({ kind, name: entry.name, path: file, byteLength: status.size, lastUsed: status.mtime });
       }
     }
     return found.sort((a, b) => b.byteLength - a.byteLength || a.path.localeCompare(b.path));
+  }
+
+  private kindOf(folder: string, parent: string): string {
+    if (folder === this.workFolder) return 'unfinished';
+    return folder === this.hubFolder ? 'download' : path.basename(parent);
   }
 
   /** Deletes artifacts not used since `before`; returns what went. */

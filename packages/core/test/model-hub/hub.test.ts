@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { BitsmithError } from '@bitsmith/formats';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -12,6 +13,9 @@ import {
   parseHubId,
 } from '../../src/model/hub.js';
 import type { RunEvent } from '../../src/run/events.js';
+import { ArtifactStore } from '../../src/run/store.js';
+import { openModel } from '../../src/model/open.js';
+import { finish } from '../../src/run/work.js';
 import { commit, LocalHub, token } from './local-hub.js';
 
 let hub: LocalHub;
@@ -184,6 +188,40 @@ describe('a download', () => {
     expect(split.result.files).toHaveLength(2);
     const exact = await download('acme/tiny:t-Q4_K_M.gguf');
     expect(exact.result.files).toEqual([path.join(exact.result.folder, 't-Q4_K_M.gguf')]);
+  });
+
+  it('is known to the store, and kept as long as runs use it', async () => {
+    addFolder(randomBytes(1000));
+    const { result } = await download();
+    const old = new Date(2020, 0, 1);
+    for (const file of result.files) await utimes(file, old, old);
+    const artifacts = await ArtifactStore.open(store);
+    expect(
+      (await artifacts.list()).filter(({ lastUsed }) => lastUsed <= old).map(({ kind }) => kind),
+    ).toEqual(result.files.map(() => 'download'));
+    await download();
+    expect(await artifacts.collect(new Date(2021, 0, 1))).toEqual([]);
+    expect(await artifacts.collect(new Date(Date.now() + 1000))).toHaveLength(result.files.length + 1);
+    expect((await download()).events.at(-1)).toMatchObject({ type: 'stage-end', cached: false });
+  });
+
+  it('is opened like a folder, under its own name', async () => {
+    const folder = fileURLToPath(new URL('../../../../models/orator-8m', import.meta.url));
+    for (const name of await readdir(folder)) {
+      hub.add(name, await readFile(path.join(folder, name)), { lfs: name.endsWith('.safetensors') });
+    }
+    process.env['HF_ENDPOINT'] = hub.endpoint;
+    try {
+      const model = await finish(openModel('acme/tiny', { store: await ArtifactStore.open(store) }));
+      expect(model).toMatchObject({
+        location: 'acme/tiny',
+        architecture: 'llama',
+        parameterCount: 8_392_960,
+      });
+      expect(model.name).toBe('Tiny');
+    } finally {
+      delete process.env['HF_ENDPOINT'];
+    }
   });
 
   it('follows another revision', async () => {
