@@ -4,16 +4,9 @@ import { BitsmithError } from '@bitsmith/formats';
 type Access = 'read' | 'write';
 
 const causes: Record<string, (path: string, access: Access, cause: unknown) => BitsmithError> = {
-  ENOENT: (path, access, cause) =>
-    access === 'read'
-      ? new BitsmithError('model-not-found', 'FILE_NOT_FOUND', `no such file or folder: ${path}`, {
-          suggestion: 'Check the path.',
-          cause,
-        })
-      : new BitsmithError('arguments', 'FOLDER_NOT_FOUND', `the folder to write to does not exist: ${path}`, {
-          suggestion: 'Create it, or name another output with -o.',
-          cause,
-        }),
+  ENOENT: (path, access, cause) => missing(path, access, cause),
+  ENOTDIR: (path, access, cause) => missing(path, access, cause),
+  EEXIST: (path, access, cause) => missing(path, access, cause),
   EACCES: (path, access, cause) => denied(path, access, cause),
   EPERM: (path, access, cause) => denied(path, access, cause),
   EROFS: (path, access, cause) => denied(path, access, cause),
@@ -22,7 +15,25 @@ const causes: Record<string, (path: string, access: Access, cause: unknown) => B
   ENOSPC: (path, _access, cause) => full(path, cause),
   EDQUOT: (path, _access, cause) => full(path, cause),
   EFBIG: (path, _access, cause) => full(path, cause),
+  EIO: (path, access, cause) =>
+    new BitsmithError('resources', 'DISK_FAILED', `the disk failed to ${access} ${path}`, {
+      suggestion: 'Check the disk, or use another one. Finished work is kept.',
+      cause,
+    }),
 };
+
+/** Also where a file stands in the place of a folder of the path. */
+function missing(path: string, access: Access, cause: unknown): BitsmithError {
+  return access === 'read'
+    ? new BitsmithError('model-not-found', 'FILE_NOT_FOUND', `no such file or folder: ${path}`, {
+        suggestion: 'Check the path.',
+        cause,
+      })
+    : new BitsmithError('arguments', 'FOLDER_NOT_FOUND', `the folder to write to does not exist: ${path}`, {
+        suggestion: 'Create it, or name another output with -o.',
+        cause,
+      });
+}
 
 function denied(path: string, access: Access, cause: unknown): BitsmithError {
   return access === 'read'

@@ -7,6 +7,7 @@ import type { ByteSink } from '@bitsmith/formats';
 import { fileError } from './file-errors.js';
 
 export class FileSink implements ByteSink {
+  /** The path that errors name. */
   readonly path: string;
   private readonly handle: FileHandle;
   private length = 0;
@@ -16,11 +17,12 @@ export class FileSink implements ByteSink {
     this.handle = handle;
   }
 
-  static async create(filePath: string): Promise<FileSink> {
+  /** @param shownAs the path that errors name: a temporary name tells a reader nothing */
+  static async create(filePath: string, shownAs: string = filePath): Promise<FileSink> {
     try {
-      return new FileSink(filePath, await open(filePath, 'w'));
+      return new FileSink(shownAs, await open(filePath, 'w'));
     } catch (error) {
-      throw fileError(error, filePath, 'write');
+      throw fileError(error, shownAs, 'write');
     }
   }
 
@@ -66,7 +68,7 @@ export async function writeAtomically(
   const temporary = path.join(folder, `.${path.basename(finalPath)}.${randomUUID().slice(0, 8)}.tmp`);
   let sink: FileSink | undefined;
   try {
-    sink = await FileSink.create(temporary);
+    sink = await FileSink.create(temporary, finalPath);
     await fill(sink);
     await sink.close();
     sink = undefined;
