@@ -2,7 +2,7 @@
 import { BitsmithError, layoutImatrix, writeImatrix } from '@bitsmith/formats';
 import type { LlamaModel, ObservedNode } from '@bitsmith/ggml';
 import { ChunkRunner } from '../engine/forward.js';
-import type { EngineSettings, TaskHandler, TaskType } from '../engine/protocol.js';
+import type { EngineSettings, TaskHandler, TaskType } from '../engine/task-type.js';
 import { openLlama } from '../engine/session.js';
 import { writeAtomically } from '../io/file-sink.js';
 import { ImportanceAccumulator } from './accumulator.js';

@@ -4,7 +4,7 @@
  */
 import { appendFile, type FileHandle, open } from 'node:fs/promises';
 import { tensorTypes, type TensorType } from '@bitsmith/formats';
-import type { TaskHandler, TaskType } from '../engine/protocol.js';
+import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { nativeEngine } from '../engine/session.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAt } from '../io/file-sink.js';

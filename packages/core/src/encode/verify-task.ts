@@ -4,7 +4,7 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import { decodeRows, type Engine } from '@bitsmith/ggml';
-import type { TaskHandler, TaskType } from '../engine/protocol.js';
+import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { nativeEngine } from '../engine/session.js';
 import { WeightFiles } from '../model/weight-files.js';
 import { inLanes } from '../run/lanes.js';

@@ -7,7 +7,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { BitsmithError, deserializeError } from '@bitsmith/formats';
 import { engineEnvironment } from '@bitsmith/ggml/probe';
-import type { EngineReply, EngineRequest, EngineSettings, EngineTasks, TaskKind } from './protocol.js';
+import type { EngineReply, EngineRequest, EngineTasks, TaskKind } from './protocol.js';
+import type { EngineSettings } from './task-type.js';
 
 interface Pending {
   readonly kind: TaskKind;

@@ -7,14 +7,8 @@ import { runEvaluate } from '../evaluate/task.js';
 import { runErrors } from '../measure/errors-task.js';
 import { runProbe } from '../measure/probe-task.js';
 import { runTokenize } from '../text/task.js';
-import type {
-  EngineReply,
-  EngineRequest,
-  EngineSettings,
-  EngineTasks,
-  TaskHandler,
-  TaskKind,
-} from './protocol.js';
+import type { EngineReply, EngineRequest, EngineTasks, TaskKind } from './protocol.js';
+import type { EngineSettings, TaskHandler } from './task-type.js';
 
 const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   tokenize: runTokenize,

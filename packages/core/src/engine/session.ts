@@ -1,6 +1,6 @@
 /** @file What an engine process keeps open between requests: the native libraries and the last models used. */
 import { type Engine, loadEngine, LlamaModel } from '@bitsmith/ggml';
-import type { EngineSettings } from './protocol.js';
+import type { EngineSettings } from './task-type.js';
 
 /** A source and its written file are open together while they are compared; more are never needed at once. */
 const OPEN_MODELS = 2;

@@ -4,7 +4,7 @@
  */
 import type { LlamaModel } from '@bitsmith/ggml';
 import { ChunkRunner } from '../engine/forward.js';
-import type { TaskHandler, TaskType } from '../engine/protocol.js';
+import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { openLlama } from '../engine/session.js';
 import { divergence, referenceDistribution } from './divergence.js';
 import { continueGreedily } from './sample.js';

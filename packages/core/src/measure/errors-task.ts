@@ -6,7 +6,7 @@
 import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
 import { decodeRows, encodeRows, type Engine, prepareCodebooks, weightedError } from '@bitsmith/ggml';
 import { ROW_COUNTS } from '../calibrate/accumulator.js';
-import type { TaskHandler, TaskType } from '../engine/protocol.js';
+import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { nativeEngine } from '../engine/session.js';
 import { readImportance } from '../io/read-importance.js';
 import { type StoredTensor, WeightFiles } from '../model/weight-files.js';

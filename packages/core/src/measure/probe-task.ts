@@ -8,7 +8,7 @@ import { alignedBytes, type LlamaModel, WeightSlots } from '@bitsmith/ggml';
 import { EncoderLane, weightsFor } from '../encode/encode-rows.js';
 import { cutIntoSlabs } from '../encode/slabs.js';
 import { ChunkRunner } from '../engine/forward.js';
-import type { EngineSettings, TaskHandler, TaskType } from '../engine/protocol.js';
+import type { EngineSettings, TaskHandler, TaskType } from '../engine/task-type.js';
 import { nativeEngine, openLlama } from '../engine/session.js';
 import { divergence, type ReferenceDistribution, referenceDistribution } from '../evaluate/divergence.js';
 import { meanWithError } from '../evaluate/summary.js';

@@ -1,5 +1,5 @@
 /** @file In the engine: text to tokens, by the model's own vocabulary. */
-import type { TaskHandler, TaskType } from '../engine/protocol.js';
+import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { openLlama } from '../engine/session.js';
 
 export type TokenizeTask = TaskType<
