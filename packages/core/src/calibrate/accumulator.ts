@@ -2,7 +2,7 @@
  * @file The importance matrix's arithmetic: for every weight matrix, the sum over tokens of its input squared, per input
  * channel (and per expert), as `llama-imatrix` collects it. Sums are kept in float64.
  */
-import type { ImportanceEntry, ImportanceMatrix } from '@bitsmith/formats';
+import { BitsmithError, type ImportanceEntry, type ImportanceMatrix } from '@bitsmith/formats';
 
 /** Name under which the calibration text's token frequencies are kept: how often each embedding row was looked up. */
 export const ROW_COUNTS = 'token_embd.weight.row_counts';
@@ -24,7 +24,10 @@ export class ImportanceAccumulator {
     this.rowCounts = new Float64Array(vocabulary);
   }
 
-  /** The sums of one weight; `counts` has one entry for a dense weight, one an expert otherwise. */
+  /**
+   * The sums of one weight; `counts` has one entry for a dense weight, one an expert otherwise.
+   * @throws BitsmithError `IMPORTANCE_SHAPE` when the name was seen with another shape.
+   */
   sumsOf(name: string, columns: number, matrices: number): Sums {
     let sums = this.entries.get(name);
     if (sums === undefined) {
@@ -35,6 +38,13 @@ export class ImportanceAccumulator {
         counts: new Float64Array(matrices),
       };
       this.entries.set(name, sums);
+    }
+    if (sums.columns !== columns || sums.matrices !== matrices) {
+      throw new BitsmithError(
+        'importance-file',
+        'IMPORTANCE_SHAPE',
+        `expected ${name} with ${sums.columns} columns x ${sums.matrices} matrices as before, found ${columns} x ${matrices}`,
+      );
     }
     return sums;
   }
@@ -86,9 +96,10 @@ export class ImportanceAccumulator {
     if (rows !== undefined) for (let i = 0; i < rows.values.length; i++) this.rowCounts[i] += rows.values[i];
   }
 
-  /** Names of weights whose sums are not finite: the model's activations overflow there. */
+  /** Names of weights whose sums are not finite in a file's float32: the model's activations overflow there. */
   nonFinite(): string[] {
-    return [...this.entries].filter(([, sums]) => !sums.inSum2.every(Number.isFinite)).map(([name]) => name);
+    const fits = (sum: number): boolean => Number.isFinite(Math.fround(sum));
+    return [...this.entries].filter(([, sums]) => !sums.inSum2.every(fits)).map(([name]) => name);
   }
 
   /** The matrix as a file stores it, names in order. */
