@@ -21,10 +21,6 @@ export function readInt64(address: Address): number {
   return Number(koffi.decode.int64(address));
 }
 
-export function readUint8(address: Address): number {
-  return koffi.decode.uint8(address);
-}
-
 export function readPointer(address: Address): NullableAddress {
   const value = BigInt(koffi.decode.uint64(address));
   return value === 0n ? null : value;

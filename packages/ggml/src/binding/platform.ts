@@ -9,9 +9,9 @@ import { basename, dirname, join } from 'node:path';
 
 /** The release of the platform packages that the struct layouts of this binding were derived from. */
 export const engineRelease = '3.21.1';
-/** llama.cpp's own version and commit as that release reports them. */
+/** The llama.cpp commit that release was built from, as its libraries report it; and the release in their file names. */
 export const engineCommit = '5b4ebc5';
-export const llamaRelease = 'v0.4.0';
+const llamaRelease = 'v0.4.0';
 
 export type EnginePlatform =
   | 'linux-x64'
