@@ -88,7 +88,7 @@ function collecting(failures: Failure[]): ApplicationText {
   return {
     ...text_en,
     noCommandRegisteredForInput: ({ input, corrections }) =>
-      usage(`unknown command '${input}'${didYouMean(corrections)}`),
+      usage(`unknown command '${input}'${didYouMean(corrections.map((name) => name.replaceAll('`', '')))}`),
     exceptionWhileParsingArguments: (error) => usage(describeScannerError(error)),
     exceptionWhileLoadingCommandFunction: thrown,
     exceptionWhileLoadingCommandContext: thrown,

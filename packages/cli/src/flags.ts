@@ -27,7 +27,7 @@ export interface RunFlags {
   readonly token?: string;
 }
 
-/** The groups of `--help`, in order; flags of one command alone come last. */
+/** The groups of `--help`, in order; flags of one command alone come before them. */
 export const flagGroups: Readonly<Record<string, readonly string[]>> = {
   Budget: ['size', 'bpw', 'ratio'],
   Output: ['output'],

@@ -173,7 +173,7 @@ const cacheGc = buildCommand<CacheGcFlags, [], CliContext>({
         parse: wholeNumber(0),
         default: '30',
         placeholder: 'DAYS',
-        brief: 'Delete what no run has used for so many days; 0 for all',
+        brief: 'Delete what no run has used for so many days; 0 for all (default: 30)',
       },
       dryRun: { kind: 'boolean', default: false, withNegated: false, brief: 'Only say what would go' },
       home: homeFlag,

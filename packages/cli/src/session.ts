@@ -56,7 +56,8 @@ function cancelled(signal: NodeJS.Signals): BitsmithError {
 function rendererFor(host: CliProcess, flags: OutputFlags): ProgressRenderer {
   return new ProgressRenderer(host.stderr, {
     terminal: () => terminalOf(host.stderr, host.env),
-    live: host.stderr.isTTY === true && host.env['TERM'] !== 'dumb',
+    // The engine's own log goes straight to stderr and would run through live lines.
+    live: host.stderr.isTTY === true && host.env['TERM'] !== 'dumb' && !flags.verbose,
     verbosity: flags.quiet ? 'quiet' : flags.verbose ? 'verbose' : 'normal',
   });
 }

@@ -65,7 +65,7 @@ function groupedFlags(
   const paint = new Paint(terminal);
   const grouped = new Set<string>(Object.values(flagGroups).flat());
   const own = Object.keys(flags).filter((name) => !grouped.has(name));
-  const groups = Object.entries({ ...flagGroups, Flags: own });
+  const groups = Object.entries({ Flags: own, ...flagGroups });
   const labels = (name: string): string => {
     const alias = Object.keys(aliases).find((letter) => aliases[letter] === name);
     return (alias === undefined ? '' : `-${alias}, `) + spelling(name, flags[name]);

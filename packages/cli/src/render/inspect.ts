@@ -73,14 +73,14 @@ function tensorTable(model: SourceModel, terminal: Terminal): string[] {
     tensor.role,
     tensor.type,
     tensor.shape.map((axis) => String(axis)).join(terminal.unicode ? ' × ' : ' x '),
-    exactBytes(tensor.byteLength),
+    integer(tensor.byteLength),
   ]);
   const columns = [
     { title: 'tensor', align: 'left', flexible: true },
     { title: 'role', align: 'left' },
     { title: 'type', align: 'left' },
     { title: 'shape (row first)', align: 'left' },
-    { title: 'size', align: 'right' },
+    { title: 'bytes', align: 'right' },
   ] as const;
   return renderTable(columns, rows, terminal);
 }

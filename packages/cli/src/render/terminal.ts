@@ -1,7 +1,7 @@
 /** @file What a terminal can show, and text measured in its columns rather than in characters. */
 
 export interface Terminal {
-  /** Columns; output stays within them. */
+  /** Columns; output stays within them. Infinite where the output is a file: names are cut for screens only. */
   readonly width: number;
   readonly color: boolean;
   /** False where only ASCII is safe. */
@@ -16,13 +16,15 @@ interface OutputStream {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-const defaultWidth = 80;
 const minimumWidth = 40;
 
 /** Follows NO_COLOR and FORCE_COLOR; a stream that is not a terminal gets no colour. */
 export function terminalOf(stream: OutputStream, environment: Environment): Terminal {
   return {
-    width: Math.max(minimumWidth, stream.columns ?? (Number(environment['COLUMNS']) || defaultWidth)),
+    width: Math.max(
+      minimumWidth,
+      stream.columns ?? (Number(environment['COLUMNS']) || Number.POSITIVE_INFINITY),
+    ),
     color: wantsColor(stream, environment),
     unicode: knowsUnicode(environment),
   };

@@ -86,7 +86,8 @@ describe('text on a terminal', () => {
     expect(terminalOf(stream, { LANG: 'C.UTF-8' })).toEqual({ width: 80, color: true, unicode: true });
     expect(terminalOf(stream, { NO_COLOR: '1' }).color).toBe(false);
     expect(terminalOf(stream, { TERM: 'dumb' }).color).toBe(false);
-    expect(terminalOf({}, {}).color).toBe(false);
+    expect(terminalOf({}, {})).toMatchObject({ color: false, width: Number.POSITIVE_INFINITY });
+    expect(terminalOf({}, { COLUMNS: '72' }).width).toBe(72);
     expect(terminalOf({}, { FORCE_COLOR: '1' }).color).toBe(true);
     expect(terminalOf({ isTTY: true, columns: 10, getColorDepth: () => 1 }, {}).width).toBe(40);
   });
