@@ -1,3 +1,3 @@
 #!/usr/bin/env node
 // Stands in the repository, unlike what it starts, so that npm can link it before the first build.
-import '../dist/main.js';
+await import('../dist/main.js');
