@@ -19,7 +19,6 @@ type AnalyzedTensor = AnalyzeResult['tensors'][number];
 const widest = 100;
 const topRows = 12;
 const nameWidth = 24;
-const natsWidth = 26;
 
 export function renderAnalysis(result: AnalyzeResult, terminal: Terminal): string {
   const screen = { ...terminal, width: Math.min(widest, terminal.width) };
@@ -60,8 +59,10 @@ function sensitivityMap(tensors: readonly AnalyzedTensor[], terminal: Terminal):
   const content = {
     tensors,
     cell: (members: readonly AnalyzedTensor[]) => sensitivityCell(total(members), largest),
-    note: (members: readonly AnalyzedTensor[]) =>
-      `${count(members.reduce((sum, { elements }) => sum + elements, 0))} w`,
+    note: (members: readonly AnalyzedTensor[], room: number) => {
+      const weights = count(members.reduce((sum, { elements }) => sum + elements, 0));
+      return displayWidth(`${weights} weights`) <= room ? `${weights} weights` : weights;
+    },
     figures: (members: readonly AnalyzedTensor[]): [string, string] => [
       nats(total(members)),
       percent(members.reduce((sum, { share }) => sum + share, 0)),
@@ -84,13 +85,15 @@ function topLines(tensors: readonly AnalyzedTensor[], terminal: Terminal): strin
   const largest = top.at(0)?.klNats ?? 0;
   const paint = new Paint(terminal);
   const sign = terminal.unicode ? '±' : '+-';
-  const width = Math.max(4, terminal.width - nameWidth - natsWidth - 20);
-  return top.map(({ tensor, klNats, standardError, share, probeScheme }) => {
+  const measured = top.map(({ klNats, standardError }) => `${withError(klNats, standardError, sign)} nats`);
+  const measuredWidth = Math.max(0, ...measured.map((text) => displayWidth(text)));
+  const width = Math.max(4, terminal.width - nameWidth - measuredWidth - 20);
+  return top.map(({ tensor, klNats, share, probeScheme }, index) => {
     const name = padEnd(truncateStart(tensor.replace(/\.weight$/, ''), nameWidth - 1), nameWidth);
     const filled = largest > 0 ? Math.max(1, Math.round((klNats / largest) * width)) : 0;
     const bar = paint.accent((terminal.unicode ? '█' : '#').repeat(filled));
-    const measured = padStart(`${withError(klNats, standardError, sign)} nats`, natsWidth);
-    return `  ${name}${padEnd(probeScheme, 7)}${padStart(percent(share), 7)}${measured}  ${bar}`;
+    const figures = `${padStart(percent(share), 7)}  ${padStart(measured[index], measuredWidth)}`;
+    return `  ${name}${padEnd(probeScheme, 7)}${figures}  ${bar}`;
   });
 }
 

@@ -19,14 +19,19 @@ export function bitsMap(tensors: readonly ReportedTensor[], terminal: Terminal):
   return stripMap(content, terminal);
 }
 
-/** What the map leaves out, in one line: norms and biases. */
+/** What the map leaves out, in one line: norms and biases, and what the user fixed. */
 export function keptLine(tensors: readonly ReportedTensor[], terminal: Terminal): string[] {
   const kept = tensors.filter((tensor) => !isWeight(tensor));
-  if (kept.length === 0) return [];
+  const locked = tensors.filter((tensor) => tensor.locked);
   const size = kept.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const schemes = [...new Set(kept.map(({ scheme }) => scheme))].join(', ');
-  const paint = new Paint(terminal);
-  return [paint.dim(`  norms and biases: ${plural(kept.length, 'tensor')} in ${schemes}, ${bytes(size)}`)];
+  const facts = [
+    ...(kept.length === 0
+      ? []
+      : [`norms and biases: ${plural(kept.length, 'tensor')} in ${schemes}, ${bytes(size)}`]),
+    ...(locked.length === 0 ? [] : [`locked (*): ${plural(locked.length, 'tensor')}`]),
+  ];
+  return facts.length === 0 ? [] : [new Paint(terminal).dim(`  ${facts.join('; ')}`)];
 }
 
 /** Norms and biases are kept exact and small: they would only blur the picture. */
@@ -44,6 +49,7 @@ function bitsCell(tensors: readonly ReportedTensor[]): MapCell | null {
     // One character: ten bits and more are all but exact.
     symbol: rounded > 9 ? 'x' : String(rounded),
     level: levels.findIndex((upTo) => bits <= upTo + 0.5),
+    marked: tensors.some(({ locked }) => locked),
   };
 }
 

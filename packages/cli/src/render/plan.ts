@@ -26,11 +26,7 @@ export function renderPlan(plan: Plan, terminal: Terminal): string {
     ],
     costLines(null, plan, screen),
     [
-      section(
-        'What gets what',
-        `${bits.toFixed(2)} bits per weight (b/w); digits are bits of a code`,
-        screen,
-      ),
+      section('What gets what', `${bits.toFixed(2)} bits per weight (b/w); digits are nominal bits`, screen),
       ...bitsMap(tensors, screen),
       ...keptLine(tensors, screen),
     ],

@@ -196,7 +196,8 @@ export class ProgressRenderer {
     const fraction = Math.min(1, progress.done / progress.total);
     const { unicode } = this.options.terminal();
     const rate = stage.meter.rate();
-    const left = rate > 0 ? `${duration(stage.meter.secondsUntil(progress.total, this.now()))} left` : '';
+    const remaining = stage.meter.secondsUntil(progress.total, this.now());
+    const left = fraction === 1 ? 'finishing' : rate > 0 ? `${duration(remaining)} left` : '';
     const share = padStart(`${Math.floor(fraction * 100)} %`, 5);
     const facts = fitting(
       [amount(progress, rate === 0), rate > 0 ? rateText(rate, progress.unit) : '', left],

@@ -16,6 +16,8 @@ export interface MapCell {
   readonly symbol: string;
   /** Step on the colour scale, 0 (dark) to 8 (bright). */
   readonly level: number;
+  /** Sets an asterisk beside the symbol, where cells are wide enough. */
+  readonly marked?: boolean;
 }
 
 export interface MapContent<Tensor extends MapTensor> {
@@ -131,7 +133,12 @@ function mapLine<Tensor extends MapTensor>(
 function drawCell(cell: MapCell | null, width: number, paint: Paint): string {
   if (cell === null) return ' '.repeat(width);
   const left = Math.floor((width - 1) / 2);
-  const text = ' '.repeat(left) + cell.symbol + ' '.repeat(width - 1 - left);
+  const right = width - 1 - left;
+  const text =
+    ' '.repeat(left) +
+    cell.symbol +
+    (cell.marked === true ? '*' : ' ').repeat(Math.min(1, right)) +
+    ' '.repeat(Math.max(0, right - 1));
   const [ground, color] = scale[Math.max(0, Math.min(scale.length - 1, cell.level))];
   return paint.ground(ground, color, text);
 }

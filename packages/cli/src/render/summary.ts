@@ -37,7 +37,7 @@ export function renderSummary(result: QuantizeResult, terminal: Terminal): strin
     [
       section(
         'What got what',
-        `${result.output.bitsPerWeight.toFixed(2)} bits per weight (b/w); digits are bits of a code`,
+        `${result.output.bitsPerWeight.toFixed(2)} bits per weight (b/w); digits are nominal bits`,
         screen,
       ),
       ...bitsMap(tensors, screen),

@@ -14,6 +14,8 @@ export interface ReportedTensor {
   /** Predicted loss in nats per token; null when it was never priced. */
   readonly klNats: number | null;
   readonly reason: string;
+  /** True when the user fixed the scheme. */
+  readonly locked: boolean;
 }
 
 export function reportedTensors(plan: Plan, architecture: string): ReportedTensor[] {
@@ -29,6 +31,7 @@ export function reportedTensors(plan: Plan, architecture: string): ReportedTenso
       bytes: planned.bytes,
       klNats: planned.klNats,
       reason: planned.reason,
+      locked: planned.reason.startsWith('locked by'),
     };
   });
 }

@@ -76,7 +76,7 @@ export function exampleTensors(
         locked ? 'Q6_K' : schemes[block % schemes.length],
         weights,
         klNats,
-        locked ? "lock 'blk\\.0\\.attn_v=Q6_K'" : undefined,
+        locked ? "locked by 'blk\\.0\\.attn_v=Q6_K'" : undefined,
       );
     }
     add(`blk.${block}.ffn_norm.weight`, 'F32', hidden, 0, 'kept as stored: a vector');

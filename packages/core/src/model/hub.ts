@@ -13,7 +13,7 @@ import { type HubReference, parseHubId } from './hub/reference.js';
 import { assertSafeNames, type HubFile, type HubSelection, selectFiles, shardsOf } from './hub/select.js';
 import { bytesPresent, dropPartial, isComplete, transfer, TransferInterrupted } from './hub/transfer.js';
 
-export { isHubId, parseHubId, type HubReference } from './hub/reference.js';
+export { isHubId, parseHubId } from './hub/reference.js';
 
 export interface HubDownloadOptions {
   /** Folder that keeps downloads, in `hub/ORG/NAME/COMMIT/NAME/` below it: converters name a model after its folder. */
