@@ -76,7 +76,7 @@ export class EngineHost {
   /** Ends the engine process and waits until it is gone. */
   async close(): Promise<void> {
     const child = this.child;
-    if (child === undefined) return;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGKILL');
     await gone;
@@ -96,6 +96,11 @@ export class EngineHost {
       if (this.settings.verbose) process.stderr.write(text);
     });
     child.on('message', (reply) => this.receive(reply as EngineReply));
+    child.on('error', (error) => {
+      if (this.child === child) this.child = undefined;
+      for (const [id, { kind }] of this.pending)
+        this.fail(id, crashed(kind, 'could not be started', '', error));
+    });
     child.on('close', (code, signal) => {
       if (this.child === child) this.child = undefined;
       const how = signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`;
