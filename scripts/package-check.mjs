@@ -2,7 +2,7 @@
  * @file Checks the packages as they would be published: packs each, lints it, looks at every file in it, then installs all of
  * them together into an empty folder and uses them there. Also holds the lock file to every platform's binaries.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -37,15 +37,18 @@ const contents = {
   },
 };
 
-/** Runs npm and returns what it says; its complaints go to stderr. */
+/** Runs npm and returns what it says on stdout; what it says on stderr only when it fails. */
 function npm(args, cwd) {
-  return execFileSync(windows ? 'npm.cmd' : 'npm', [...args, '--loglevel=error'], {
+  const { status, stdout, stderr } = spawnSync(windows ? 'npm.cmd' : 'npm', [...args, '--loglevel=error'], {
     cwd,
     encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 2],
+    stdio: ['ignore', 'pipe', 'pipe'],
     shell: windows,
     maxBuffer: 64 * 2 ** 20,
   });
+  if (status === 0) return stdout;
+  console.error(stderr);
+  throw new Error(`npm ${args.join(' ')} failed in ${cwd}`);
 }
 
 function workspaces() {
