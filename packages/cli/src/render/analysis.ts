@@ -3,6 +3,7 @@ import type { AnalyzeResult } from '@bitsmith/core';
 import { section } from './section.js';
 import { type MapCell, stripMap } from './strip-map.js';
 import {
+  displayWidth,
   fitLine,
   oneLine,
   padEnd,
@@ -12,7 +13,7 @@ import {
   truncate,
   truncateStart,
 } from './terminal.js';
-import { count, integer, nats, percent, withError } from './units.js';
+import { count, integer, percent, significant, withError } from './units.js';
 
 type AnalyzedTensor = AnalyzeResult['tensors'][number];
 
@@ -64,7 +65,7 @@ function sensitivityMap(tensors: readonly AnalyzedTensor[], terminal: Terminal):
       return displayWidth(`${weights} weights`) <= room ? `${weights} weights` : weights;
     },
     figures: (members: readonly AnalyzedTensor[]): [string, string] => [
-      nats(total(members)),
+      shortNats(total(members)),
       percent(members.reduce((sum, { share }) => sum + share, 0)),
     ],
     titles: ['nats', 'share'] as const,
@@ -95,6 +96,12 @@ function topLines(tensors: readonly AnalyzedTensor[], terminal: Terminal): strin
     const figures = `${padStart(percent(share), 7)}  ${padStart(measured[index], measuredWidth)}`;
     return `  ${name}${padEnd(probeScheme, 7)}${figures}  ${bar}`;
   });
+}
+
+/** At most eight columns: the map has no more for it. */
+function shortNats(value: number): string {
+  const text = significant(value, 2);
+  return text.length <= 8 ? text : value.toExponential(1);
 }
 
 function total(tensors: readonly AnalyzedTensor[]): number {
