@@ -147,6 +147,20 @@ function runReference() {
   ]);
 }
 
+function runTransformers() {
+  const cases = JSON.parse(readFileSync(path.join(places.suite, 'cases.json'), 'utf8'));
+  const names = Object.keys(cases).filter((name) => cases[name].runs === true);
+  run(python, [
+    path.join(scripts, 'transformers_answers.py'),
+    '--texts',
+    path.join(places.suite, 'texts.json'),
+    '--out',
+    places.transformers,
+    ...names.map((name) => path.join(places.models, name)),
+    places.bundledModel,
+  ]);
+}
+
 function prepare() {
   mkdirSync(places.cache, { recursive: true });
   const read = (...parts) => readFileSync(path.join(places.suite, ...parts), 'utf8');
@@ -155,7 +169,8 @@ function prepare() {
   const environment = once('environment', [read('requirements.txt')], () => makeEnvironment(requirements));
   const source = once('llama.cpp', [version], () => fetchLlamaCpp(version));
   const tokenizers = once('tokenizers', [TOKENIZERS_VERSION, ...publishedTokenizers], fetchTokenizers);
-  const makers = readdirSync(scripts).filter((file) => file.endsWith('.py') && file !== 'reference.py');
+  const answering = new Set(['reference.py', 'transformers_answers.py']);
+  const makers = readdirSync(scripts).filter((file) => file.endsWith('.py') && !answering.has(file));
   const models = once(
     'models',
     [environment, tokenizers, ...makers.map((file) => read('python', file))],
@@ -163,6 +178,8 @@ function prepare() {
   );
   const reference = [read('python', 'reference.py'), read('cases.json'), read('names.json')];
   once('reference', [models, source, ...reference], runReference);
+  const answers = [read('python', 'transformers_answers.py'), read('cases.json'), read('texts.json')];
+  once('transformers', [models, ...answers], runTransformers);
 }
 
 prepare();

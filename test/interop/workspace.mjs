@@ -19,6 +19,8 @@ export const places = {
   models: path.join(cache, 'models'),
   /** What llama.cpp's converter makes of them. */
   reference: path.join(cache, 'reference'),
+  /** What transformers makes of the same folders. */
+  transformers: path.join(cache, 'transformers.json'),
   bundledModel: path.join(project, 'models', 'orator-8m'),
   text: path.join(project, 'models', 'text', 'calibration.txt'),
 };

@@ -180,7 +180,7 @@ def gemma3_spare_rows(folder, tokenizers):
 @case
 def gemma_3_4b_it(folder, tokenizers):
     """The model that sees: only its text half is converted."""
-    text = Gemma3TextConfig(**SMALL, head_dim=32, vocab_size=1540, sliding_window=64)
+    text = Gemma3TextConfig(**SMALL, head_dim=32, vocab_size=1540, sliding_window=64, query_pre_attn_scalar=32)
     vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
               "image_size": 28, "patch_size": 14}
     config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)

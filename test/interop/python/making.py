@@ -29,12 +29,17 @@ def case(make):
 
 
 def save(model_class, config, folder, dtype=torch.bfloat16, shard="1GB"):
-    """Random weights; norms and biases too, so that no change to them goes unseen."""
+    """
+    Random weights; norms and biases too, so that no change to them goes unseen, and projections wide enough that attention looks
+    at some tokens more than at others.
+    """
     torch.manual_seed(len(folder.name) + sum(folder.name.encode()))
     model = model_class(config)
     for name, parameter in model.named_parameters():
         if parameter.dim() == 1:
             torch.nn.init.normal_(parameter, mean=1.0 if "norm" in name else 0.0, std=0.3)
+        elif "proj" in name:
+            torch.nn.init.normal_(parameter, std=0.15)
     model.to(dtype).save_pretrained(folder, max_shard_size=shard)
     return model
 

@@ -37,7 +37,8 @@ class Tokenizers:
             "llama", model_type="bpe", vocab_size=1200, split_digits=True,
             unk_id=0, bos_id=1, eos_id=2, pad_id=-1,
         )
-        self._save(LlamaTokenizerFast(vocab_file=str(model), legacy=False), model, folder, config)
+        tokenizer = LlamaTokenizerFast(vocab_file=str(model), legacy=False, add_prefix_space=True)
+        self._save(tokenizer, model, folder, {"add_prefix_space": None, **config})
 
     def gemma_like(self, folder: Path, **config) -> None:
         model = self.sentencepiece(
