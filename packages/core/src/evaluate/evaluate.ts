@@ -41,10 +41,7 @@ export async function* evaluateFile(
           outputPath,
           contextTokens,
           chunks,
-          sample: {
-            prompt: chunks[0].slice(0, Math.min(SAMPLE_PROMPT_TOKENS, contextTokens / 2)),
-            tokens: Math.min(SAMPLE_TOKENS, contextTokens / 2),
-          },
+          sample: samplePrompt(text),
         },
         {
           signal: run.signal,
@@ -72,6 +69,16 @@ export async function* evaluateFile(
     const summary = `KL ${mean.value.toFixed(5)} +- ${mean.standardError.toFixed(5)} nats per token`;
     return { result: { evaluation, scores: answer.scores }, summary, cached: false };
   });
+}
+
+/** Where the middle chunk of the text begins, to be continued: the beginning of a text is often a title or a list. */
+function samplePrompt({ chunks, contextTokens }: TokenizedText): { prompt: Int32Array; tokens: number } {
+  const half = Math.floor(contextTokens / 2);
+  const chunk = chunks[Math.floor(chunks.length / 2)];
+  return {
+    prompt: chunk.slice(0, Math.min(SAMPLE_PROMPT_TOKENS, half)),
+    tokens: Math.min(SAMPLE_TOKENS, half),
+  };
 }
 
 function refuseNonFinite(scores: PositionScores): void {
