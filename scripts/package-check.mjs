@@ -1,6 +1,7 @@
 /**
  * @file Checks the packages as they would be published: packs each, lints it, looks at every file in it, then installs all of
- * them together into an empty folder and uses them there. Also holds the lock file to every platform's binaries.
+ * them together into an empty folder and uses them there. Also: the lock file has every platform's binaries, and every dependency
+ * is explained.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -133,6 +134,20 @@ function checkLock() {
   }
 }
 
+/** `@scope/name-a`, `-b` in one row stand for all of them. */
+function checkDocumented(manifests) {
+  const documented = readFileSync(path.join(root, 'docs', 'dependencies.md'), 'utf8');
+  for (const manifest of manifests) {
+    const { dependencies, devDependencies, optionalDependencies } = manifest;
+    for (const name of Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies })) {
+      const own = name in contents;
+      const shortened = `\`-${name.replace(/^@node-llama-cpp\//, '')}\``;
+      if (!own && !documented.includes(`\`${name}\``) && !documented.includes(shortened))
+        problems.push(`docs/dependencies.md: does not say why ${name} is needed`);
+    }
+  }
+}
+
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'bitsmith-packages-'));
 try {
   const archives = [];
@@ -147,6 +162,8 @@ try {
     await lint(archive);
   }
   checkLock();
+  const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+  checkDocumented([manifest, ...workspaces().map((workspace) => workspace.manifest)]);
   if (problems.length === 0) useInstalled(archives, path.join(scratch, 'use'));
 } finally {
   rmSync(scratch, { recursive: true, force: true });
