@@ -76,10 +76,15 @@ export async function* adoptCalibration(
     await writeAtomically(temporary, (sink) => writeImatrix(sink, layoutImatrix(matrix)));
     const path = await run.store.adopt(temporary, task, 'gguf');
     const tokens = matrix.chunkCount * matrix.chunkSize;
-    const result = await describeCalibration(path, tokens, matrix.datasets.join(', '));
+    const result = await describeCalibration(path, tokens, datasetOf(matrix));
     yield { type: 'progress', stage: 'calibrate', done: tokens, total: tokens, unit: 'tokens' };
     return { result, summary: `${matrix.entries.size} entries`, cached: true };
   });
+}
+
+/** What a matrix was measured on, as a written file names it. */
+export function datasetOf(matrix: ImportanceMatrix): string {
+  return matrix.datasets.join(', ');
 }
 
 async function describeCalibration(path: string, tokens: number, dataset: string): Promise<Calibration> {

@@ -1,9 +1,10 @@
 /** @file From a model and a budget to a plan: open, check the budget, calibrate, measure, solve. */
 import { readFile } from 'node:fs/promises';
 import type { TensorType } from '@bitsmith/formats';
-import { adoptCalibration, calibrate, type Calibration } from '../calibrate/calibrate.js';
+import { adoptCalibration, calibrate, type Calibration, datasetOf } from '../calibrate/calibrate.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
+import { readImportance } from '../io/read-importance.js';
 import { measure, type MeasuredTensor, type Wanted } from '../measure/measure.js';
 import { membersOf, type SchemeGroup } from '../measure/scheme-groups.js';
 import { openModel } from '../model/open.js';
@@ -112,7 +113,8 @@ export async function* planModel(run: RunContext, options: PlanOptions): Work<Pl
   });
   const applied = applyLocks(locks, model.tensors);
   const storage = storageOptions(model.tensors, applied);
-  const frame: Frame = { model, storage, headerBytes: headerBytes(model, corpus, options) };
+  const dataset = await datasetName(options, corpus);
+  const frame: Frame = { model, storage, headerBytes: headerBytes(model, dataset) };
   const planFile = options.planFile === undefined ? null : await loadPlanFile(options.planFile, model);
   const budget = planFile === null ? budgetFor(options, frame) : null;
   const texts = await prepareTexts(run, model, corpus, options);
@@ -163,10 +165,15 @@ function budgetFor(options: PlanOptions, { model, storage, headerBytes: header }
   });
 }
 
+/** What the importance matrix was or will be measured on: it stands in the header, so it is part of its size. */
+async function datasetName(options: PlanOptions, corpus: Corpus): Promise<string> {
+  if (options.importanceMatrix === undefined) return corpus.calibration.name;
+  return datasetOf(await readImportance(options.importanceMatrix, options.signal));
+}
+
 /** The header's size, which does not depend on the plan: hashes and file type have a fixed length. */
-function headerBytes(model: SourceModel, corpus: Corpus, options: PlanOptions): number {
+function headerBytes(model: SourceModel, dataset: string): number {
   const schemes = model.tensors.map(({ type }) => type);
-  const dataset = options.importanceMatrix ?? corpus.calibration.name;
   return layoutOutput({ model, schemes, planHash: EMPTY_HASH, calibration: { dataset, sha256: EMPTY_HASH } })
     .header.byteLength;
 }
@@ -178,7 +185,7 @@ async function loadPlanFile(file: string, model: SourceModel): Promise<ReturnTyp
   } catch (error) {
     throw fileError(error, file, 'read');
   }
-  return readPlanFile(text, { sha256: model.sha256, tensors: model.tensors, name: file });
+  return readPlanFile(text, model);
 }
 
 /** Tokenizes the run's texts and cuts them to the tokens that are used. */
