@@ -1,11 +1,17 @@
 /** llama.cpp's engine from Node. Load it in a process of its own: native code can end the process it lives in. */
 export { engineEnvironment } from './binding/async.js';
-export { engineCommit, enginePlatform, engineRelease, type EnginePlatform } from './binding/platform.js';
+export {
+  engineCommit,
+  enginePlatform,
+  engineRelease,
+  type EnginePlatform,
+  type GpuBackend,
+} from './binding/platform.js';
 export { alignedBytes } from './api/aligned.js';
 export type { TokenBatch } from './api/batch.js';
 export { needsCodebooks, prepareCodebooks } from './api/codebooks.js';
 export { LlamaContext, type ContextOptions } from './api/context.js';
-export type { EngineDescription } from './api/description.js';
+export type { EngineDescription, GpuDevice } from './api/description.js';
 export {
   decodeRows,
   encodeRows,

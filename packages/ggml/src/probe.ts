@@ -9,8 +9,15 @@ import type { EngineDescription } from './api/description.js';
 
 /* Facts that need no native code, for the process that owns the engine's. */
 export { engineEnvironment } from './binding/async.js';
-export { engineCommit, enginePlatform, engineRelease, type EnginePlatform } from './binding/platform.js';
-export type { EngineDescription } from './api/description.js';
+export { locateGpuEngine, type GpuEngineLocation } from './binding/gpu.js';
+export {
+  engineCommit,
+  enginePlatform,
+  engineRelease,
+  type EnginePlatform,
+  type GpuBackend,
+} from './binding/platform.js';
+export type { EngineDescription, GpuDevice } from './api/description.js';
 
 export interface ProbeOptions {
   signal?: AbortSignal;
@@ -18,6 +25,8 @@ export interface ProbeOptions {
   timeoutMs?: number;
   /** The child's entry file; the package's own unless told. */
   entry?: string;
+  /** Tries the installed GPU engine, and whether its devices start. */
+  gpu?: boolean;
 }
 
 interface ProbeReport {
@@ -41,10 +50,11 @@ export async function probeEngine({
   signal,
   timeoutMs = 60_000,
   entry,
+  gpu = false,
 }: ProbeOptions = {}): Promise<EngineDescription> {
   signal?.throwIfAborted();
   const file = entry ?? createRequire(import.meta.url).resolve('@bitsmith/ggml/probe-child');
-  const outcome = await runChild(file, timeoutMs, signal);
+  const outcome = await runChild(gpu ? [file, '--gpu'] : [file], timeoutMs, signal);
   signal?.throwIfAborted();
   const report = parseReport(outcome.stdout);
   if (report?.error !== undefined) throw deserializeError(report.error);
@@ -58,11 +68,15 @@ export async function probeEngine({
   return report.description;
 }
 
-function runChild(file: string, timeout: number, signal: AbortSignal | undefined): Promise<Outcome> {
+function runChild(
+  args: readonly string[],
+  timeout: number,
+  signal: AbortSignal | undefined,
+): Promise<Outcome> {
   return new Promise((resolve) => {
     execFile(
       process.execPath,
-      [file],
+      args,
       {
         timeout,
         signal,

@@ -3,11 +3,11 @@ import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
   cpuLevelOf,
-  engineMissing,
   enginePlatform,
   engineRelease,
   libraryNames,
   locateEngine,
+  unsupportedLibc,
 } from '../src/binding/platform.js';
 import { temporaryFolder } from './support/tiny-model.js';
 
@@ -77,7 +77,7 @@ describe('locateEngine', () => {
   });
 
   it('says that musl is the reason where it is', () => {
-    expect(engineMissing('linux-x64', 'found no such package', undefined, true)).toMatchObject({
+    expect(unsupportedLibc(undefined, true)).toMatchObject({
       kind: 'unsupported',
       code: 'ENGINE_UNSUPPORTED_LIBC',
     });

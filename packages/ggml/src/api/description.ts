@@ -1,3 +1,13 @@
+import type { GpuBackend } from '../binding/platform.js';
+
+/** A device that a GPU engine computes on. */
+export interface GpuDevice {
+  /** As the engine numbers it, for example `Vulkan0`. */
+  readonly name: string;
+  /** As the driver names it. */
+  readonly description: string;
+}
+
 /** What an engine is: enough to reproduce a number made with it. */
 export interface EngineDescription {
   /** llama.cpp's version, as the library says it. */
@@ -14,6 +24,8 @@ export interface EngineDescription {
   readonly cpuLevel: string;
   /** The instruction sets in use, in llama.cpp's words. */
   readonly cpuFeatures: string;
+  /** The GPUs in use; absent where only the CPU computes. */
+  readonly gpu?: { readonly backend: GpuBackend; readonly devices: readonly GpuDevice[] };
   /** Whether the encoders' known bytes came out bit for bit; known after a probe only. */
   readonly bitExact?: boolean;
 }

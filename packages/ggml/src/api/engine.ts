@@ -6,16 +6,22 @@ import { BitsmithError } from '@bitsmith/formats';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { gpuNoDevice, locateGpuEngine, type GpuEngineLocation } from '../binding/gpu.js';
+import { deviceTypes } from '../binding/layout.js';
 import { loadLibraries, type NativeFunctions, type NativeLibraries } from '../binding/libraries.js';
 import { cpuLevelOf, engineCommit, locateEngine, type EngineLocation } from '../binding/platform.js';
+import type { Address } from '../binding/structs.js';
 import type { EngineDescription } from './description.js';
 import { NativeLog } from './log.js';
+import { misuse } from './validate.js';
 
 export interface EngineOptions {
   /** Threads for computing; all that the machine offers unless told. */
   threads?: number;
   /** True: native log lines go to the process's stderr. False: they are collected for error messages only. */
   verbose?: boolean;
+  /** True: takes the GPU engine that is installed (CUDA, Vulkan, Metal). Models still open on the CPU unless told. */
+  gpu?: boolean;
 }
 
 /** The native engine of this process. */
@@ -33,16 +39,30 @@ let loaded: Engine | undefined;
 /**
  * Loads the engine, once a process: a second call returns the same engine, whatever its options.
  * @throws BitsmithError `ENGINE_NOT_INSTALLED`, `ENGINE_UNSUPPORTED_PLATFORM`, `ENGINE_UNSUPPORTED_LIBC`,
- *   `ENGINE_VERSION`, `THREAD_COUNT`
+ *   `ENGINE_VERSION`, `THREAD_COUNT`; with `gpu` also `ENGINE_GPU_NOT_INSTALLED`, `ENGINE_GPU_NO_DEVICE`,
+ *   `ENGINE_GPU_UNSUPPORTED`, and `ENGINE_GPU_NOT_LOADED` after a first call without
  */
 export function loadEngine(options: EngineOptions = {}): Engine {
   loaded ??= load(options);
+  if (options.gpu === true) assertGpu(loaded);
   return loaded;
 }
 
-function load({ threads = availableParallelism(), verbose = false }: EngineOptions): Engine {
+/** @throws BitsmithError `ENGINE_GPU_NOT_LOADED` */
+export function assertGpu({ description }: Engine): void {
+  if (description.gpu !== undefined) return;
+  throw misuse(
+    'ENGINE_GPU_NOT_LOADED',
+    'an engine that was loaded for the GPU',
+    'one for the CPU alone',
+    'Load it with gpu: true, before anything else loads it.',
+  );
+}
+
+function load({ threads = availableParallelism(), verbose = false, gpu = false }: EngineOptions): Engine {
   assertThreads(threads);
-  const location = locateEngine();
+  const gpuLocation = gpu ? locateGpuEngine() : undefined;
+  const location = gpuLocation ?? locateEngine();
   const libraries = loadLibraries(location);
   const native = libraries.functions;
   const commit = native.ggml_commit();
@@ -65,7 +85,36 @@ function load({ threads = availableParallelism(), verbose = false }: EngineOptio
       { suggestion: 'Reinstall the package, or run on a 64-bit processor of the last 15 years.' },
     );
   }
-  return { description: describe(location, libraries), threads, native, log };
+  const description = describe(location, libraries);
+  if (gpuLocation === undefined) return { description, threads, native, log };
+  return { description: { ...description, gpu: findGpus(gpuLocation, native) }, threads, native, log };
+}
+
+/** @throws BitsmithError `ENGINE_GPU_NO_DEVICE` */
+function findGpus(location: GpuEngineLocation, native: NativeFunctions): EngineDescription['gpu'] {
+  const { gpu: backend, fallbackDirectory } = location;
+  let devices = gpuDevices(native);
+  if (devices.length === 0 && fallbackDirectory !== null) {
+    native.ggml_backend_load_all_from_path(fallbackDirectory);
+    devices = gpuDevices(native);
+  }
+  if (devices.length === 0) throw gpuNoDevice(location);
+  return {
+    backend,
+    devices: devices.map((device) => ({
+      name: native.ggml_backend_dev_name(device),
+      description: native.ggml_backend_dev_description(device),
+    })),
+  };
+}
+
+/** @internal The native devices that are GPUs. */
+export function gpuDevices(native: NativeFunctions): Address[] {
+  const count = Number(native.ggml_backend_dev_count());
+  return Array.from({ length: count }, (_, index) => native.ggml_backend_dev_get(index)).filter((device) => {
+    const type = native.ggml_backend_dev_type(device);
+    return type === deviceTypes.gpu || type === deviceTypes.integratedGpu;
+  });
 }
 
 function describe(location: EngineLocation, libraries: NativeLibraries): EngineDescription {

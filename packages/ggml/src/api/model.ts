@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { loadModes } from '../binding/layout.js';
 import { addressOf } from '../binding/memory.js';
 import type { Address, LlamaModelParams } from '../binding/structs.js';
-import type { Engine } from './engine.js';
+import { assertGpu, type Engine } from './engine.js';
 import { Lifetime } from './lifetime.js';
 import { assertCount, misuse } from './validate.js';
 import { Vocabulary } from './vocabulary.js';
@@ -13,7 +13,10 @@ import { Vocabulary } from './vocabulary.js';
 export interface OpenModelOptions {
   /** Maps the file instead of reading it into memory. Default true. */
   mmap?: boolean;
-  /** Layers to keep on a GPU. Default 0: everything on the CPU. */
+  /**
+   * Layers to keep on the GPUs of an engine that was loaded with `gpu`; more than the model has: all of them, and the
+   * output. Default 0: everything on the CPU.
+   */
   gpuLayers?: number;
   /** Loads the vocabulary and metadata only; such a model runs nothing. */
   vocabOnly?: boolean;
@@ -65,12 +68,13 @@ export class LlamaModel {
   /**
    * Opens a GGUF; of a split one, its first file. A mapped file opens in milliseconds; one that is read (`mmap: false`) holds
    * up JavaScript meanwhile.
-   * @throws BitsmithError `MODEL_NOT_FOUND`, `MODEL_UNREADABLE` with the engine's own reason
+   * @throws BitsmithError `MODEL_NOT_FOUND`, `ENGINE_GPU_NOT_LOADED`, `MODEL_UNREADABLE` with the engine's own reason
    */
   static async open(engine: Engine, path: string, options: OpenModelOptions = {}): Promise<LlamaModel> {
     const { mmap = true, gpuLayers = 0, vocabOnly = false, signal } = options;
     signal?.throwIfAborted();
     assertCount('gpuLayers', gpuLayers, 0, 1 << 20);
+    if (gpuLayers > 0) assertGpu(engine);
     const file = resolve(path);
     assertReadable(file);
     const { native, log } = engine;
@@ -83,7 +87,7 @@ export class LlamaModel {
       vocab_only: vocabOnly,
     };
     const address = log.collect(() => native.llama_model_load_from_file(file, params));
-    if (address === null) throw unreadable(file, log.lastWords());
+    if (address === null) throw unreadable(file, log.lastWords(), gpuLayers > 0);
     const model = new LlamaModel(engine, file, address, vocabOnly);
     if (signal?.aborted === true) model.dispose();
     signal?.throwIfAborted();
@@ -150,14 +154,15 @@ function assertReadable(path: string): void {
   );
 }
 
-function unreadable(path: string, reason: string): BitsmithError {
+function unreadable(path: string, reason: string, offloaded: boolean): BitsmithError {
+  const damaged = 'The file is damaged, incomplete, or of an architecture that this engine does not know.';
   return new BitsmithError(
     'validation',
     'MODEL_UNREADABLE',
     `expected a GGUF that the engine opens, but it refused ${path}${reason === '' ? '' : `: ${reason}`}`,
     {
       found: reason,
-      suggestion: 'The file is damaged, incomplete, or of an architecture that this engine does not know.',
+      suggestion: offloaded ? `${damaged} Or the GPU lacks the memory for it: run on the CPU.` : damaged,
     },
   );
 }

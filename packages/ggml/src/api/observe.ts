@@ -25,7 +25,10 @@ export interface ObservedTensor {
   readonly dataAddress: bigint;
   /** Whether its data lies in main memory. */
   readonly onHost: boolean;
-  /** The data in place, from its first element to its last, gaps included. F32 only. Valid during the callback only. */
+  /**
+   * The data from its first element to its last, gaps included; in place where it lies in main memory, else a copy of
+   * what lies on the device. F32 only. Valid until this tensor is read again, and during the callback only.
+   */
   floats(): Float32Array;
   /** The same for I32. */
   integers(): Int32Array;
@@ -103,6 +106,8 @@ export class GraphReader {
 export class TensorView implements ObservedTensor {
   address: bigint = 0n;
   protected readonly reader: GraphReader;
+  /** Room for what lies on a device. */
+  private copy = new ArrayBuffer(0);
 
   constructor(reader: GraphReader) {
     this.reader = reader;
@@ -150,24 +155,27 @@ export class TensorView implements ObservedTensor {
 
   floats(): Float32Array {
     const length = this.elementsSpanned('F32');
-    return new Float32Array(this.reader.data.at(this.dataAddress, length * 4), 0, length);
+    return new Float32Array(this.dataOf(length * 4), 0, length);
   }
 
   integers(): Int32Array {
     const length = this.elementsSpanned('I32');
-    return new Int32Array(this.reader.data.at(this.dataAddress, length * 4), 0, length);
+    return new Int32Array(this.dataOf(length * 4), 0, length);
+  }
+
+  private dataOf(byteLength: number): ArrayBuffer {
+    if (this.onHost) return this.reader.data.at(this.dataAddress, byteLength);
+    if (this.copy.byteLength < byteLength) this.copy = new ArrayBuffer(byteLength);
+    const bytes = new Uint8Array(this.copy, 0, byteLength);
+    this.reader.native.ggml_backend_tensor_get(this.address, bytes, 0, byteLength);
+    return this.copy;
   }
 
   private elementsSpanned(expected: 'F32' | 'I32'): number {
-    const { type, shape, strides, dataAddress } = this;
+    const { type, shape, strides, dataAddress, bufferAddress } = this;
     if (type !== expected) throw misuse('NODE_TYPE', `a tensor of ${expected}`, `${type} (${this.name})`);
-    if (dataAddress === 0n || !this.onHost) {
-      throw misuse(
-        'NODE_NOT_ON_HOST',
-        'a tensor in main memory',
-        `${this.name} elsewhere`,
-        'Run the model on the CPU.',
-      );
+    if (dataAddress === 0n || bufferAddress === null) {
+      throw misuse('NODE_NOT_ALLOCATED', 'a tensor with data', `${this.name} without`);
     }
     let bytes = 4;
     for (let axis = 0; axis < 4; axis++) {

@@ -136,3 +136,6 @@ export const llamaFileTypes = {
 
 /** Numbers of `enum llama_load_mode`. */
 export const loadModes = { none: 0, memoryMap: 1 } as const;
+
+/** Numbers of `enum ggml_backend_dev_type`: GPUs with memory of their own, and those that share the processor's. */
+export const deviceTypes = { gpu: 1, integratedGpu: 2 } as const;

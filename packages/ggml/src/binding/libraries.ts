@@ -88,6 +88,17 @@ function declareBase(l: LibraryHandle) {
     ggml_backend_dev_description: declare<[Address], string>(l, 'ggml_backend_dev_description', 'str', [
       'void *',
     ]),
+    ggml_backend_dev_init: declare<[Address, null], NullableAddress>(l, 'ggml_backend_dev_init', 'void *', [
+      'void *',
+      'void *',
+    ]),
+    ggml_backend_free: declare<[Address], void>(l, 'ggml_backend_free', 'void', ['void *']),
+    ggml_backend_tensor_get: declare<[Address, Bytes, number, number], void>(
+      l,
+      'ggml_backend_tensor_get',
+      'void',
+      ['void *', 'void *', 'size_t', 'size_t'],
+    ),
     ggml_backend_dev_type: declare<[Address], number>(l, 'ggml_backend_dev_type', 'int', ['void *']),
   };
 }
@@ -256,7 +267,7 @@ export function loadLibraries(location: EngineLocation): NativeLibraries {
       return koffi.load(path);
     } catch (cause) {
       throw engineMissing(
-        location.platform,
+        location.packageName,
         `found libraries that do not load: ${cause instanceof Error ? cause.message : String(cause)}`,
         cause,
       );

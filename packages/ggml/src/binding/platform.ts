@@ -21,6 +21,9 @@ export type EnginePlatform =
   | 'win-x64'
   | 'win-arm64';
 
+/** What computes on a GPU. */
+export type GpuBackend = 'cuda' | 'vulkan' | 'metal';
+
 const platformByHost: Readonly<Record<string, EnginePlatform>> = {
   'linux-x64': 'linux-x64',
   'linux-arm64': 'linux-arm64',
@@ -65,14 +68,16 @@ export function enginePlatform(
   return platform;
 }
 
-export function libraryNames(platform: EnginePlatform): LibraryNames {
+/** @param gpu the backend of a GPU package; without it the names are those of the plain one */
+export function libraryNames(platform: EnginePlatform, gpu?: GpuBackend): LibraryNames {
+  const build = gpu === undefined ? llamaRelease : `${gpu}.${llamaRelease}`;
   switch (platform) {
     case 'linux-x64':
     case 'linux-arm64':
       return {
         base: 'libggml-base.so',
-        ggml: `libggml.${llamaRelease}.so`,
-        llama: `libllama.${llamaRelease}.so`,
+        ggml: `libggml.${build}.so`,
+        llama: `libllama.${build}.so`,
       };
     case 'mac-x64':
       return {
@@ -90,8 +95,8 @@ export function libraryNames(platform: EnginePlatform): LibraryNames {
     case 'win-arm64':
       return {
         base: 'ggml-base.dll',
-        ggml: `ggml.${llamaRelease}.dll`,
-        llama: `llama.${llamaRelease}.dll`,
+        ggml: `ggml.${build}.dll`,
+        llama: `llama.${build}.dll`,
       };
     default:
       return platform satisfies never;
@@ -105,22 +110,21 @@ function isMusl(): boolean {
   return report?.header?.glibcVersionRuntime === undefined;
 }
 
+/** The reason why an engine is missing that no installation mends, where there is one. */
+export function unsupportedLibc(cause?: unknown, musl: boolean = isMusl()): BitsmithError | undefined {
+  if (!musl) return undefined;
+  return new BitsmithError(
+    'unsupported',
+    'ENGINE_UNSUPPORTED_LIBC',
+    `expected a Linux system with glibc 2.34 or newer, found another C library (musl): the engine is not built for it`,
+    { suggestion: 'Use a glibc based system or container image (Debian, Ubuntu, Fedora, ...).', cause },
+  );
+}
+
 /** Why the libraries could not be found or loaded, as the error that the user sees. */
-export function engineMissing(
-  platform: EnginePlatform,
-  found: string,
-  cause?: unknown,
-  musl: boolean = isMusl(),
-): BitsmithError {
-  if (musl) {
-    return new BitsmithError(
-      'unsupported',
-      'ENGINE_UNSUPPORTED_LIBC',
-      `expected a Linux system with glibc 2.34 or newer, found another C library (musl): the engine is not built for it`,
-      { suggestion: 'Use a glibc based system or container image (Debian, Ubuntu, Fedora, ...).', cause },
-    );
-  }
-  const packageName = `@node-llama-cpp/${platform}`;
+export function engineMissing(packageName: string, found: string, cause?: unknown): BitsmithError {
+  const unsupported = unsupportedLibc(cause);
+  if (unsupported !== undefined) return unsupported;
   return new BitsmithError(
     'engine',
     'ENGINE_NOT_INSTALLED',
@@ -137,7 +141,7 @@ export function engineMissing(
 /** Resolves a package's entry file; replaced in tests only. */
 export type PackageResolver = (packageName: string) => string;
 
-const resolveInstalled: PackageResolver = (packageName) =>
+export const resolveInstalled: PackageResolver = (packageName) =>
   createRequire(import.meta.url).resolve(packageName);
 
 /**
@@ -149,31 +153,45 @@ export function locateEngine(
   resolve: PackageResolver = resolveInstalled,
 ): EngineLocation {
   const packageName = `@node-llama-cpp/${platform}`;
+  const names = libraryNames(platform);
+  const search = findPackage(packageName, platform, Object.values(names), resolve);
+  if ('problem' in search) throw engineMissing(packageName, search.problem, search.cause);
+  return { platform, packageName, ...located(search.directory, names) };
+}
+
+/** Libraries in the folder of an installed package. */
+export function located(
+  directory: string,
+  { base, ggml, llama }: LibraryNames,
+): Omit<EngineLocation, 'platform' | 'packageName'> {
+  return {
+    version: engineRelease,
+    directory,
+    base: join(directory, base),
+    ggml: join(directory, ggml),
+    llama: join(directory, llama),
+  };
+}
+
+/** Looks for a package of the right release with these files in `bins/FOLDER`. */
+export function findPackage(
+  packageName: string,
+  folder: string,
+  files: readonly string[],
+  resolve: PackageResolver,
+): { readonly directory: string } | { readonly problem: string; readonly cause?: unknown } {
   let entry: string;
   try {
     entry = resolve(packageName);
   } catch (cause) {
-    throw engineMissing(platform, 'found no such package', cause);
+    return { problem: 'found no such package', cause };
   }
   const root = dirname(dirname(entry));
   const version = readVersion(join(root, 'package.json'));
-  if (version !== engineRelease) throw engineMissing(platform, `found version ${version}`);
-  const directory = join(root, 'bins', platform);
-  const names = libraryNames(platform);
-  for (const file of [names.base, names.ggml, names.llama]) {
-    if (!existsSync(join(directory, file))) {
-      throw engineMissing(platform, `found it without its file ${file}`);
-    }
-  }
-  return {
-    platform,
-    packageName,
-    version,
-    directory,
-    base: join(directory, names.base),
-    ggml: join(directory, names.ggml),
-    llama: join(directory, names.llama),
-  };
+  if (version !== engineRelease) return { problem: `found version ${version}` };
+  const directory = join(root, 'bins', folder);
+  const absent = files.find((file) => !existsSync(join(directory, file)));
+  return absent === undefined ? { directory } : { problem: `found it without its file ${absent}` };
 }
 
 function readVersion(path: string): string {
