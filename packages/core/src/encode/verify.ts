@@ -3,7 +3,7 @@ import { BitsmithError } from '@bitsmith/formats';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
-import { stage, streamed } from '../run/work.js';
+import { againAfterCrash, stage, streamed } from '../run/work.js';
 
 /** Relative weight error of each tensor of the written file. */
 export type WeightErrors = ReadonlyMap<string, number>;
@@ -19,26 +19,10 @@ export async function* verifyWeights(
 ): Work<WeightErrors> {
   return yield* stage('verify', 'the written file, decoded', async function* () {
     const errors = new Map<string, number>();
-    let done = 0;
     yield* streamed<RunEvent, null>((emit) =>
-      run.engine.run(
-        'verify',
-        { files: model.files.map((file) => file.path), outputPath },
-        {
-          signal: run.signal,
-          onEvent: ({ tensor, elements, relativeError }) => {
-            errors.set(tensor, relativeError);
-            done += elements;
-            emit({
-              type: 'progress',
-              stage: 'verify',
-              done,
-              total: model.parameterCount,
-              unit: 'weights',
-              item: tensor,
-            });
-          },
-        },
+      againAfterCrash(
+        () => decodeAll(run, model, outputPath, errors, emit),
+        (error) => emit({ type: 'note', level: 'warning', message: error.message }),
       ),
     );
     for (const [tensor, error] of errors) {
@@ -56,4 +40,27 @@ export async function* verifyWeights(
     }
     return { result: errors, summary: `${errors.size} tensors decoded`, cached: false };
   });
+}
+
+function decodeAll(
+  run: RunContext,
+  model: SourceModel,
+  outputPath: string,
+  errors: Map<string, number>,
+  emit: (event: RunEvent) => void,
+): Promise<null> {
+  const total = model.parameterCount;
+  let done = 0;
+  return run.engine.run(
+    'verify',
+    { files: model.files.map((file) => file.path), outputPath },
+    {
+      signal: run.signal,
+      onEvent: ({ tensor, elements, relativeError }) => {
+        errors.set(tensor, relativeError);
+        done += elements;
+        emit({ type: 'progress', stage: 'verify', done, total, unit: 'weights', item: tensor });
+      },
+    },
+  );
 }

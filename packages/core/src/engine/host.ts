@@ -11,6 +11,8 @@ import type { EngineReply, EngineRequest, EngineTasks, TaskKind } from './protoc
 import type { EngineSettings } from './task-type.js';
 
 interface Pending {
+  /** The process that the request went to: the death of an older one says nothing about it. */
+  readonly child: ChildProcess;
   readonly kind: TaskKind;
   readonly onEvent: (event: unknown) => void;
   readonly resolve: (result: unknown) => void;
@@ -25,6 +27,7 @@ export class EngineHost {
   private readonly pending = new Map<number, Pending>();
   private nextId = 1;
   private lastWords = '';
+  private closed = false;
   private readonly entry: string;
 
   constructor(settings: EngineSettings, entry?: string) {
@@ -39,7 +42,7 @@ export class EngineHost {
 
   /**
    * Runs one task in the engine. Aborting kills the engine: native work cannot be interrupted otherwise.
-   * @throws BitsmithError `ENGINE_CRASHED` when the process dies, or the task's own error.
+   * @throws BitsmithError `ENGINE_CRASHED` when the process dies, `ENGINE_CLOSED` after `close`, or the task's own error.
    */
   async run<Kind extends TaskKind>(
     kind: Kind,
@@ -48,6 +51,7 @@ export class EngineHost {
   ): Promise<EngineTasks[Kind]['result']> {
     const { signal, onEvent } = options;
     signal?.throwIfAborted();
+    if (this.closed) throw afterClose(kind);
     const id = this.nextId++;
     const request: EngineRequest<Kind> = { id, kind, parameters };
     const child = (this.child ??= this.start());
@@ -56,13 +60,16 @@ export class EngineHost {
     try {
       return await new Promise<EngineTasks[Kind]['result']>((resolve, reject) => {
         this.pending.set(id, {
+          child,
           kind,
           onEvent: (event) => onEvent?.(event as EngineTasks[Kind]['event']),
           resolve: resolve as (result: unknown) => void,
           reject,
         });
         child.send(request, (error) => {
-          if (error !== null) this.fail(id, crashed(kind, 'could not be reached', this.lastWords, error));
+          if (error === null) return;
+          if (this.child === child) this.child = undefined;
+          this.fail(id, crashed(kind, 'could not be reached', this.lastWords, error));
         });
       });
     } catch (error) {
@@ -73,8 +80,13 @@ export class EngineHost {
     }
   }
 
-  /** Ends the engine process and waits until it is gone. */
+  /**
+   * Ends the engine process and waits until it is gone. What was running is rejected, and nothing starts an engine again:
+   * work that goes on after its reader left would otherwise bring up a new one.
+   */
   async close(): Promise<void> {
+    this.closed = true;
+    for (const [id, { kind }] of this.pending) this.fail(id, afterClose(kind));
     const child = this.child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
@@ -96,17 +108,19 @@ export class EngineHost {
       if (this.settings.verbose) process.stderr.write(text);
     });
     child.on('message', (reply) => this.receive(reply as EngineReply));
-    child.on('error', (error) => {
-      if (this.child === child) this.child = undefined;
-      for (const [id, { kind }] of this.pending)
-        this.fail(id, crashed(kind, 'could not be started', '', error));
-    });
-    child.on('close', (code, signal) => {
-      if (this.child === child) this.child = undefined;
-      const how = signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`;
-      for (const [id, { kind }] of this.pending) this.fail(id, crashed(kind, how, this.lastWords));
-    });
+    child.on('error', (error) => this.lose(child, 'could not be started', error));
+    child.on('close', (code, signal) =>
+      this.lose(child, signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`),
+    );
     return child;
+  }
+
+  /** The process is gone: everything that waits for it fails. */
+  private lose(child: ChildProcess, how: string, cause?: unknown): void {
+    if (this.child === child) this.child = undefined;
+    for (const [id, pending] of this.pending) {
+      if (pending.child === child) this.fail(id, crashed(pending.kind, how, this.lastWords, cause));
+    }
   }
 
   private receive(reply: EngineReply): void {
@@ -133,6 +147,14 @@ export class EngineHost {
     this.pending.delete(id);
     pending?.reject(error);
   }
+}
+
+function afterClose(kind: TaskKind): BitsmithError {
+  return new BitsmithError(
+    'engine',
+    'ENGINE_CLOSED',
+    `the task "${kind}" was not finished: its run has ended`,
+  );
 }
 
 function crashed(kind: TaskKind, how: string, lastWords: string, cause?: unknown): BitsmithError {

@@ -1,9 +1,10 @@
 /** @file What a written file lost, measured on the file: both models on the same tokens of a text nothing was tuned on. */
 import { BitsmithError } from '@bitsmith/formats';
+import type { EngineTasks } from '../engine/protocol.js';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
-import { stage, streamed } from '../run/work.js';
+import { againAfterCrash, stage, streamed } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
 import { summarize } from './summary.js';
 import type { PositionScores } from './summary.js';
@@ -31,37 +32,21 @@ export async function* evaluateFile(
   text: TokenizedText,
 ): Work<ScoredEvaluation> {
   return yield* stage('verify', `both models on ${text.name}`, async function* () {
-    const { chunks, contextTokens } = text;
-    let done = 0;
-    const answer = yield* streamed<RunEvent, Awaited<ReturnType<typeof run.engine.run<'evaluate'>>>>((emit) =>
-      run.engine.run(
-        'evaluate',
-        {
-          sourcePath: source.ggufPath,
-          outputPath,
-          contextTokens,
-          chunks,
-          sample: samplePrompt(text),
-        },
-        {
-          signal: run.signal,
-          onEvent: (event) => {
-            done += event.chunks * contextTokens;
-            emit({
-              type: 'progress',
-              stage: 'verify',
-              done,
-              total: chunks.length * contextTokens,
-              unit: 'tokens',
-            });
-          },
-        },
+    const answer = yield* streamed<RunEvent, EngineTasks['evaluate']['result']>((emit) =>
+      againAfterCrash(
+        () => runBoth(run, source, outputPath, text, emit),
+        (error) => emit({ type: 'note', level: 'warning', message: error.message }),
       ),
     );
     refuseNonFinite(answer.scores);
     const evaluation: Evaluation = {
       evidence: 'measured',
-      text: { name: text.name, sha256: text.sha256, contextTokens, chunks: chunks.length },
+      text: {
+        name: text.name,
+        sha256: text.sha256,
+        contextTokens: text.contextTokens,
+        chunks: text.chunks.length,
+      },
       ...summarize(answer.scores),
       sample: answer.sample,
     };
@@ -69,6 +54,29 @@ export async function* evaluateFile(
     const summary = `KL ${mean.value.toFixed(5)} +- ${mean.standardError.toFixed(5)} nats per token`;
     return { result: { evaluation, scores: answer.scores }, summary, cached: false };
   });
+}
+
+function runBoth(
+  run: RunContext,
+  source: SourceModel,
+  outputPath: string,
+  text: TokenizedText,
+  emit: (event: RunEvent) => void,
+): Promise<EngineTasks['evaluate']['result']> {
+  const { chunks, contextTokens } = text;
+  const total = chunks.length * contextTokens;
+  let done = 0;
+  return run.engine.run(
+    'evaluate',
+    { sourcePath: source.ggufPath, outputPath, contextTokens, chunks, sample: samplePrompt(text) },
+    {
+      signal: run.signal,
+      onEvent: (event) => {
+        done += event.chunks * contextTokens;
+        emit({ type: 'progress', stage: 'verify', done, total, unit: 'tokens' });
+      },
+    },
+  );
 }
 
 /** Where the middle chunk of the text begins, to be continued: the beginning of a text is often a title or a list. */

@@ -216,11 +216,18 @@ async function* gatherMissing<Value>(
       () => missing().length,
       async () => {
         const writes: Promise<void>[] = [];
-        await work(missing(), (tensor, value) => {
-          known.set(tensor, value);
-          writes.push(run.store.writeJson(tasks.get(tensor) as TaskIdentity, value));
-          progress();
-        });
+        try {
+          await work(missing(), (tensor, value) => {
+            known.set(tensor, value);
+            const write = run.store.writeJson(tasks.get(tensor) as TaskIdentity, value);
+            // A full disk fails here while the engine works on: it is told below, not as an unhandled rejection.
+            write.catch(() => undefined);
+            writes.push(write);
+            progress();
+          });
+        } finally {
+          await Promise.allSettled(writes);
+        }
         await Promise.all(writes);
       },
       (error) => emit({ type: 'note', level: 'warning', message: error.message }),

@@ -74,7 +74,7 @@ export async function withNewEngineAfterCrash(
       await attempt();
       return;
     } catch (error) {
-      if (!(error instanceof BitsmithError) || error.code !== 'ENGINE_CRASHED') throw error;
+      if (!isCrash(error)) throw error;
       const after = await missing();
       if (after >= before && retried) throw error;
       retried = after >= before;
@@ -82,6 +82,24 @@ export async function withNewEngineAfterCrash(
       onCrash(error);
     }
   }
+}
+
+/** Engine work in one piece, with nothing to continue from: repeated once after a crash, in a new engine. */
+export async function againAfterCrash<Result>(
+  attempt: () => Promise<Result>,
+  onCrash: (error: BitsmithError) => void,
+): Promise<Result> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!isCrash(error)) throw error;
+    onCrash(error);
+    return attempt();
+  }
+}
+
+function isCrash(error: unknown): error is BitsmithError {
+  return error instanceof BitsmithError && error.code === 'ENGINE_CRASHED';
 }
 
 /** Sums up the seconds of each stage as the events pass by. */

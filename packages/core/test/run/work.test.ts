@@ -1,7 +1,14 @@
 import { BitsmithError } from '@bitsmith/formats';
 import { describe, expect, test } from 'vitest';
 import type { RunEvent } from '../../src/run/events.js';
-import { finish, stage, streamed, timed, withNewEngineAfterCrash } from '../../src/run/work.js';
+import {
+  againAfterCrash,
+  finish,
+  stage,
+  streamed,
+  timed,
+  withNewEngineAfterCrash,
+} from '../../src/run/work.js';
 
 const pause = (milliseconds = 0) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -135,6 +142,30 @@ describe('withNewEngineAfterCrash', () => {
     );
     await expect(failing).rejects.toMatchObject({ code: 'WEIGHT_NOT_FINITE' });
     expect(attempts).toBe(1);
+  });
+});
+
+describe('againAfterCrash', () => {
+  test('tries once more after a crash, and only then', async () => {
+    for (const [failures, outcome] of [
+      [[], 'done'],
+      [[crash()], 'done'],
+      [[crash(), crash()], 'gone'],
+      [[new Error('other')], 'other'],
+    ] as const) {
+      const left: Error[] = [...failures];
+      let crashes = 0;
+      const work = againAfterCrash(
+        async () => {
+          const failure = left.shift();
+          if (failure !== undefined) throw failure;
+          return 'done';
+        },
+        () => crashes++,
+      );
+      expect(await work.catch((error: Error) => error.message)).toBe(outcome);
+      expect(crashes).toBe(failures[0]?.message === 'gone' ? 1 : 0);
+    }
   });
 });
 

@@ -1,0 +1,21 @@
+/** Whether a process runs. One that is over but not yet collected by its parent does not. */
+import { readFileSync } from 'node:fs';
+import { expect } from 'vitest';
+
+export function isAlive(processId: number): boolean {
+  try {
+    process.kill(processId, 0);
+  } catch {
+    return false;
+  }
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${processId}/status`, 'utf8'));
+  } catch {
+    return process.platform !== 'linux';
+  }
+}
+
+/** Waits for the end of a process that must end by itself. */
+export async function processGone(processId: number): Promise<void> {
+  await expect.poll(() => isAlive(processId), { timeout: 20_000, interval: 20 }).toBe(false);
+}
