@@ -84,9 +84,9 @@ export async function convertHuggingFace(
   };
   await family.check?.(context);
 
+  const planned = planTensors(sources, await family.tensorRules(context), blockCount, outputType);
   const metadata = new MetadataBuilder(family.ggufArchitecture);
   const computed = family.computedTensors?.(metadata, context) ?? [];
-  const planned = planTensors(sources, await family.tensorRules(context), blockCount, outputType);
   const tensors = [...computed.map(computedTensor), ...planned.map(streamedTensor)];
   writeGeneral(metadata, {
     card: await readModelCard(folder, signal),

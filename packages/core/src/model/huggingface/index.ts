@@ -1,10 +1,4 @@
-export {
-  type ConvertedModel,
-  type ConvertedTensor,
-  convertHuggingFace,
-  type ConvertOptions,
-  writeConvertedModel,
-} from './convert.js';
+export { type ConvertedModel, convertHuggingFace, writeConvertedModel } from './convert.js';
 export type { FolderReader } from './folder.js';
 export { type LocalFolder, openLocalFolder } from './local-folder.js';
 export { supportedArchitectures } from './registry.js';

@@ -24,7 +24,8 @@ export function planTensors(
   blockCount: number,
   matrices: OutputType,
 ): PlannedTensor[] {
-  const expected = expectedTensors(rules, blockCount);
+  // Every block has tensors: a larger count is wrong, and would only cost memory.
+  const expected = expectedTensors(rules, Math.min(blockCount, tensors.length + 1));
   const planned = tensors.map((tensor) => {
     const match = expected.get(tensor.name);
     if (match === undefined) throw unexpectedError(tensor, blockCount);

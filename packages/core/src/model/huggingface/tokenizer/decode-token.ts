@@ -2,6 +2,7 @@
  * @file The text that decoding gives for one added token: what llama.cpp expects a token that is matched in raw text to be stored as.
  * The decoders of the tokenizers library, as far as one token can show them.
  */
+import { BitsmithError } from '@bitsmith/formats';
 import { isJsonObject, type JsonObject } from '../folder.js';
 
 export function decodeAddedToken(content: string, decoder: unknown, cleansSpaces: boolean): string {
@@ -53,9 +54,26 @@ function replaced(text: string, decoder: JsonObject): string {
   const pattern = isJsonObject(decoder.pattern) ? decoder.pattern : {};
   const content = typeof decoder.content === 'string' ? decoder.content : '';
   if (typeof pattern.String === 'string') return text.replaceAll(pattern.String, content);
-  if (typeof pattern.Regex === 'string')
-    return text.replaceAll(new RegExp(pattern.Regex, 'gu'), () => content);
+  if (typeof pattern.Regex === 'string') return text.replaceAll(compiled(pattern.Regex), () => content);
   return text;
+}
+
+function compiled(pattern: string): RegExp {
+  try {
+    return new RegExp(pattern, 'gu');
+  } catch (cause) {
+    throw new BitsmithError(
+      'unsupported',
+      'TOKENIZER_UNSUPPORTED',
+      `the decoder has the pattern ${pattern}`,
+      {
+        expected: 'a pattern that JavaScript can read',
+        found: pattern,
+        suggestion: 'Convert the model with a tool that knows its tokenizer, and give the GGUF.',
+        cause,
+      },
+    );
+  }
 }
 
 function stripped(text: string, decoder: JsonObject): string {
