@@ -3,19 +3,12 @@ import { mkdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BitsmithError } from '@bitsmith/formats';
 import { fileError } from '../io/file-errors.js';
-
-/** Who holds a lock, as the file says it: a process number alone may belong to another process by now. */
-interface Holder {
-  readonly processId: number;
-  readonly startedMs: number;
-}
+import { isRunning, type ProcessIdentity, thisProcess } from './process-identity.js';
 
 const ATTEMPTS = 100;
 const PAUSE_MS = 20;
 /** A guard this old was left by a process that died within the few milliseconds it needs one. */
 const GUARD_LIFE_MS = 5000;
-/** Two readings of one process's start may differ by the clock's corrections. */
-const START_TOLERANCE_MS = 2000;
 
 /** Locks that this very module holds. */
 const held = new Set<string>();
@@ -37,7 +30,8 @@ export async function acquireLock(file: string): Promise<() => Promise<void>> {
 
 async function take(lock: string): Promise<boolean> {
   try {
-    await writeFile(lock, `${process.pid} ${startOfThisProcess()}`, { flag: 'wx' });
+    const { processId, startedMs } = thisProcess();
+    await writeFile(lock, `${processId} ${startedMs}`, { flag: 'wx' });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw fileError(error, lock, 'write');
@@ -52,7 +46,7 @@ async function giveBack(lock: string): Promise<void> {
 }
 
 /** Null when the file is gone, or says nothing even after its writer had time to. */
-async function holderOf(lock: string): Promise<Holder | null> {
+async function holderOf(lock: string): Promise<ProcessIdentity | null> {
   for (const wait of [true, false]) {
     const text = await readFile(lock, 'utf8').catch(() => null);
     if (text === null) return null;
@@ -85,28 +79,15 @@ async function breakDead(lock: string): Promise<boolean> {
   }
 }
 
-/** A process number is given out again, in a container at every start: then the start tells the two apart. */
-function isAlive({ processId, startedMs }: Holder, lock: string): boolean {
-  if (processId === process.pid) {
-    return held.has(lock) || Math.abs(startedMs - startOfThisProcess()) < START_TOLERANCE_MS;
-  }
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
-}
-
-function startOfThisProcess(): number {
-  return Math.round(Date.now() - process.uptime() * 1000);
+function isAlive(holder: ProcessIdentity, lock: string): boolean {
+  return held.has(lock) || isRunning(holder);
 }
 
 function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 }
 
-function inProgress(holder: Holder | null, lock: string): BitsmithError {
+function inProgress(holder: ProcessIdentity | null, lock: string): BitsmithError {
   return new BitsmithError(
     'checkpoint',
     'RUN_IN_PROGRESS',

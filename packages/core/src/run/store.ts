@@ -9,6 +9,7 @@ import path from 'node:path';
 import { ensureFolder, moveIntoPlace, writeAtomically } from '../io/file-sink.js';
 import { fileError } from '../io/file-errors.js';
 import { canonicalJson, sha256, sha256File } from '../io/hash.js';
+import { isRunning, machineTag, thisProcess } from './process-identity.js';
 
 /** What identifies a task's result. `version` changes when the code computes something else from the same inputs. */
 export interface TaskIdentity {
@@ -42,6 +43,7 @@ export class ArtifactStore {
     await ensureFolder(store.artifactsFolder);
     await ensureFolder(store.workFolder);
     await ensureFolder(store.runsFolder);
+    await store.sweep();
     return store;
   }
 
@@ -97,9 +99,21 @@ export class ArtifactStore {
     await writeAtomically(file, (sink) => sink.write(new TextEncoder().encode(JSON.stringify(value))));
   }
 
-  /** A fresh name in the work folder for a file that is about to be made. */
+  /** A fresh name in the work folder for a file that is about to be made; it says who makes it. */
   temporaryPath(extension: string): string {
-    return path.join(this.workFolder, `${randomUUID()}.${extension}`);
+    const { processId, startedMs } = thisProcess();
+    const owner = `${machineTag}-${processId}-${startedMs}`;
+    return path.join(this.workFolder, `${owner}-${randomUUID()}.${extension}`);
+  }
+
+  /** Drops temporary files of processes that were killed: nothing continues them, and a source can be large. */
+  private async sweep(): Promise<void> {
+    for (const name of await readdir(this.workFolder)) {
+      const owner = /^\.?([0-9a-f]{8})-(\d+)-(\d+)-/.exec(name);
+      if (owner === null || owner[1] !== machineTag) continue;
+      if (isRunning({ processId: Number(owner[2]), startedMs: Number(owner[3]) })) continue;
+      await rm(path.join(this.workFolder, name), { force: true });
+    }
   }
 
   /** Gives a finished file its place under the task's key. */

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -90,6 +91,22 @@ describe('artifacts', () => {
     await Promise.all(Array.from({ length: 20 }, () => store.writeJson(task, value)));
     expect(await store.readJson(task)).toEqual(value);
     expect(await readdir(path.dirname(store.pathOf(task, 'json')))).toHaveLength(1);
+  });
+});
+
+describe('temporary files', () => {
+  test('of a process that was killed go when the store is opened again; of a living one they stay', async () => {
+    const store = await freshStore();
+    const mine = store.temporaryPath('gguf');
+    const dead = spawnSync(process.execPath, ['-e', '']).pid;
+    const theirs = mine.replace(`-${process.pid}-`, `-${dead}-`);
+    const atomic = path.join(store.workFolder, `.${path.basename(theirs)}.0123abcd.tmp`);
+    const elsewhere = path.join(store.workFolder, `00000000-${dead}-1-x.gguf`);
+    const continued = path.join(store.workFolder, `${'ab'.repeat(32)}.journal`);
+    for (const file of [mine, theirs, atomic, elsewhere, continued]) await writeFile(file, 'x');
+    await ArtifactStore.open(store.home);
+    const left = await readdir(store.workFolder);
+    expect(left.sort()).toEqual([mine, elsewhere, continued].map((file) => path.basename(file)).sort());
   });
 });
 

@@ -1,4 +1,5 @@
 /** Whether a process runs. One that is over but not yet collected by its parent does not. */
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 
@@ -18,4 +19,23 @@ export function isAlive(processId: number): boolean {
 /** Waits for the end of a process that must end by itself. */
 export async function processGone(processId: number): Promise<void> {
   await expect.poll(() => isAlive(processId), { timeout: 20_000, interval: 20 }).toBe(false);
+}
+
+/** Waits until no process of a group is left. */
+export async function groupGone(group: number): Promise<void> {
+  const left = (): boolean => {
+    try {
+      process.kill(-group, 0);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  await expect.poll(left, { timeout: 20_000, interval: 20 }).toBe(false);
+}
+
+/** Processes that another one started. */
+export function childrenOf(processId: number): number[] {
+  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(processId)], { encoding: 'utf8' });
+  return stdout.trim().split(/\s+/).filter(Boolean).map(Number);
 }

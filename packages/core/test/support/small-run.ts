@@ -1,0 +1,58 @@
+/**
+ * @file A whole run that is small: most of the model locked as it is, few tokens, every stage there. What it makes is no
+ * good as a model and all the same in every other respect.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { QuantizeOptions } from '../../src/jobs/quantize.js';
+import type { RunEvent } from '../../src/run/events.js';
+import { orator } from './jobs.js';
+
+const entry = fileURLToPath(new URL('../jobs/entries/quantize.mjs', import.meta.url));
+
+export const smallRun = {
+  model: orator,
+  size: 13_000_000,
+  locks: [String.raw`blk\.[1-7]\.=keep`],
+  contextTokens: 32,
+  calibrationTokens: 512,
+  probeTokens: 128,
+  verifyTokens: 256,
+  threads: 1,
+} as const satisfies QuantizeOptions;
+
+/** What the program in `entries/quantize.mjs` says. */
+export type Line =
+  | RunEvent
+  | { readonly type: 'result'; readonly sha256: string; readonly planHash: string }
+  | {
+      readonly type: 'error';
+      readonly kind: string | null;
+      readonly code: string | null;
+      readonly message: string;
+    };
+
+export interface Program {
+  readonly child: ChildProcess;
+  /** All lines, after the program's end. */
+  readonly ended: Promise<readonly Line[]>;
+}
+
+/** Starts the job in a process group of its own; `shell` may wrap it, `"$@"` being the command. */
+export function startProgram(
+  options: QuantizeOptions,
+  { onLine = () => undefined, shell }: { onLine?: (line: Line) => void; shell?: string } = {},
+): Program {
+  const command = [process.execPath, entry, JSON.stringify(options)];
+  const [program, ...rest] = shell === undefined ? command : ['/bin/sh', '-c', shell, 'sh', ...command];
+  const child = spawn(program, rest, { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines: Line[] = [];
+  createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (text) => {
+    const line = JSON.parse(text) as Line;
+    lines.push(line);
+    onLine(line);
+  });
+  const ended = new Promise<readonly Line[]>((resolve) => child.once('close', () => resolve(lines)));
+  return { child, ended };
+}
