@@ -3,6 +3,7 @@
 import json
 
 import torch
+from tokenizers import pre_tokenizers
 from safetensors.torch import load_file, save_file
 from transformers import (
     Gemma3Config,
@@ -273,3 +274,49 @@ def turn_card_without_head(folder, tokenizers):
 @case
 def turn_48k_granite_3b(folder, tokenizers):
     byte_level_llama(folder, tokenizers, eos_token=END, add_bos_token=True, vocab_size=49152)
+
+
+LETTERS = "[^\\r\\n\\p{L}\\p{N}]?"
+UPPER = "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+LOWER = "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+SHORT = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+REST = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+LLAMA3 = f"{SHORT}|{LETTERS}\\p{{L}}+|\\p{{N}}{{1,3}}| ?[^\\s\\p{{L}}\\p{{N}}]+[\\r\\n]*|{REST}"
+QWEN2 = LLAMA3.replace("{1,3}", "")
+CASED = f"{LETTERS}{UPPER}*{LOWER}+SHORT|{LETTERS}{UPPER}+{LOWER}*SHORT|\\p{{N}}{{1,3}}| ?[^\\s\\p{{L}}\\p{{N}}]+[\\r\\n/]*|{REST}"
+GPT_4O = CASED.replace("SHORT", SHORT + "?")
+TEKKEN = CASED.replace("SHORT", "").replace("{1,3}", "")
+
+
+def own_vocabulary(folder, tokenizers, split, **options):
+    byte_level_llama(folder, tokenizers, eos_token=END, add_bos_token=False, split=split, **options)
+
+
+@case
+def own_vocabulary_llama3(folder, tokenizers):
+    own_vocabulary(folder, tokenizers, LLAMA3, ignore_merges=True)
+
+
+@case
+def own_vocabulary_smaug(folder, tokenizers):
+    own_vocabulary(folder, tokenizers, LLAMA3)
+
+
+@case
+def own_vocabulary_qwen2(folder, tokenizers):
+    own_vocabulary(folder, tokenizers, QWEN2)
+
+
+@case
+def own_vocabulary_gpt_4o(folder, tokenizers):
+    own_vocabulary(folder, tokenizers, GPT_4O)
+
+
+@case
+def own_vocabulary_tekken(folder, tokenizers):
+    own_vocabulary(folder, tokenizers, TEKKEN, ignore_merges=True)
+
+
+@case
+def own_vocabulary_smollm(folder, tokenizers):
+    own_vocabulary(folder, tokenizers, pre_tokenizers.Digits(individual_digits=True))

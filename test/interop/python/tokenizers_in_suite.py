@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import sentencepiece
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GemmaTokenizerFast, LlamaTokenizerFast
 
 
@@ -57,10 +57,19 @@ class Tokenizers:
         base = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
         write_json(folder / "tokenizer_config.json", without_none({**base, **config}))
 
-    def byte_level(self, folder: Path, special: list, **config) -> None:
-        """A byte-level BPE vocabulary that nobody published: no known hash, GPT-2's pre-tokenizer."""
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    def byte_level(self, folder: Path, special: list, split=None, ignore_merges=False, **config) -> None:
+        """
+        A byte-level BPE vocabulary that nobody published, so that its hash is unknown. Splits like GPT-2, or by `split`: a pattern, or
+        a pre-tokenizer to stand before GPT-2's.
+        """
+        tokenizer = Tokenizer(models.BPE(ignore_merges=ignore_merges))
+        if isinstance(split, str):
+            before = pre_tokenizers.Split(Regex(split), "isolated")
+            tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+                [before, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+        else:
+            own = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.pre_tokenizer = own if split is None else pre_tokenizers.Sequence([split, own])
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=900, special_tokens=special, show_progress=False,

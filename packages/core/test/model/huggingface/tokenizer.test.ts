@@ -13,6 +13,9 @@ import { parseSentencePieceModel } from '../../../src/model/huggingface/tokenize
 import { templateRoles } from '../../../src/model/huggingface/tokenizer/template-roles.js';
 import { convert, tinyConfig, tinyFiles, tinyTokenizer } from './support/memory-folder.js';
 
+const llama3 =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
 describe('the pre-tokenizer', () => {
   test("the probe text is llama.cpp's", () => {
     expect(createHash('sha256').update(PROBE_TEXT).digest('hex')).toBe(
@@ -33,8 +36,6 @@ describe('the pre-tokenizer', () => {
       byteLevel,
     ],
   });
-  const llama3 =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
   const qwen2 = llama3.replace('\\p{N}{1,3}', '\\p{N}');
   const cases: [string, object | null, string | undefined][] = [
     ['GPT-2', { ...byteLevel, use_regex: true }, 'gpt-2'],
@@ -54,7 +55,7 @@ describe('the pre-tokenizer', () => {
       },
       'smollm',
     ],
-    ['Llama 3', split(llama3), 'llama-bpe'],
+    ['Llama 3', split(llama3), 'smaug-bpe'],
     ['Qwen 2', split(qwen2), 'qwen2'],
     ['Qwen 2, by removal between matches', split(qwen2, { behavior: 'Removed', invert: true }), 'qwen2'],
     ['Qwen 2, merged', split(qwen2, { behavior: 'MergedWithNext' }), undefined],
@@ -64,6 +65,12 @@ describe('the pre-tokenizer', () => {
   ];
   test.each(cases)('%s', (_, preTokenizer, name) => {
     expect(preTokenizerByPattern({ pre_tokenizer: preTokenizer })).toBe(name);
+  });
+
+  test('a vocabulary that is looked up before its merges has another name, or none', () => {
+    const model = { ignore_merges: true };
+    expect(preTokenizerByPattern({ model, pre_tokenizer: split(llama3) })).toBe('llama-bpe');
+    expect(preTokenizerByPattern({ model, pre_tokenizer: split(qwen2) })).toBe(undefined);
   });
 });
 
@@ -225,6 +232,23 @@ describe('what is written', () => {
     const types = metadata.get('tokenizer.ggml.token_type')!.value as Int32Array;
     expect(tokens.slice(255)).toEqual(['ÿ', '<|end|>', '[PAD257]', '[PAD258]', '[PAD259]']);
     expect(types.slice(255)).toEqual(Int32Array.from([1, 3, 5, 5, 5]));
+  });
+
+  test('a name that stands for BOS is told to add none, where the folder is silent', async () => {
+    const pattern = { Regex: llama3 };
+    const preTokenizer = {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Split', pattern, behavior: 'Isolated', invert: false },
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    };
+    const model = { ...(tinyTokenizer().model as object), ignore_merges: true };
+    const metadata = await written({}, { model, pre_tokenizer: preTokenizer });
+    expect(metadata.get('tokenizer.ggml.pre')?.value).toBe('llama-bpe');
+    expect(metadata.get('tokenizer.ggml.add_bos_token')?.value).toBe(false);
+    const told = await written({ add_bos_token: true }, { model, pre_tokenizer: preTokenizer });
+    expect(told.get('tokenizer.ggml.add_bos_token')?.value).toBe(true);
   });
 
   test('a list of ends in config.json names no end', async () => {

@@ -2,7 +2,6 @@
 import { BitsmithError } from '@bitsmith/formats';
 import type { AutoTokenizer } from './auto-tokenizer.js';
 import { decodeAddedToken } from './decode-token.js';
-import { preTokenizerName } from './pre-tokenizer.js';
 import { looksSpecial, tokenTypes, withSpaces } from './token-type.js';
 import type { Vocabulary } from './vocabulary.js';
 
@@ -10,7 +9,7 @@ import type { Vocabulary } from './vocabulary.js';
  * @param size rows of the model's embedding; ids without a token become unused `[PADn]`.
  * @throws BitsmithError `TOKENIZER_RANGE` when a token's id lies outside the embedding.
  */
-export function bpeVocabulary(tokenizer: AutoTokenizer, size: number): Vocabulary {
+export function bpeVocabulary(tokenizer: AutoTokenizer, size: number, preTokenizer: string): Vocabulary {
   const byId = tokensById(tokenizer);
   for (const [id, text] of byId) if (id >= size) throw rangeError(text, id, size);
   const tokens: string[] = [];
@@ -22,7 +21,7 @@ export function bpeVocabulary(tokenizer: AutoTokenizer, size: number): Vocabular
     tokens.push(token);
     types.push(type);
   }
-  return { model: 'gpt2', preTokenizer: preTokenizerName(tokenizer), tokens, types };
+  return { model: 'gpt2', preTokenizer, tokens, types };
 }
 
 function tokensById(tokenizer: AutoTokenizer): Map<number, string> {

@@ -4,6 +4,7 @@ import type { MetadataBuilder } from '../metadata-builder.js';
 import { loadAutoTokenizer } from './auto-tokenizer.js';
 import { bpeVocabulary } from './bpe-vocabulary.js';
 import { llamaVocabulary } from './llama-vocabulary.js';
+import { mustDenyBos, preTokenizerOf } from './pre-tokenizer.js';
 import { readSentencePieceVocabulary, type SentencePieceOptions } from './sentencepiece-vocabulary.js';
 import { readSpecialVocabulary, writeSpecialVocabulary } from './special-vocabulary.js';
 import { type Vocabulary, writeVocabulary } from './vocabulary.js';
@@ -47,6 +48,10 @@ async function writeScored(
 export async function writeBpe(metadata: MetadataBuilder, context: ConversionContext): Promise<void> {
   const { folder, config, hparams, signal } = context;
   const tokenizer = await loadAutoTokenizer(folder, config.raw, signal);
-  writeVocabulary(metadata, bpeVocabulary(tokenizer, hparams.count('vocab_size')));
-  writeSpecialVocabulary(metadata, await readSpecialVocabulary(folder, { loadMerges: true }, signal));
+  const preTokenizer = preTokenizerOf(tokenizer);
+  writeVocabulary(metadata, bpeVocabulary(tokenizer, hparams.count('vocab_size'), preTokenizer.name));
+  const special = await readSpecialVocabulary(folder, { loadMerges: true }, signal);
+  writeSpecialVocabulary(metadata, special);
+  if (mustDenyBos(preTokenizer) && !special.adds.has('bos'))
+    metadata.bool('tokenizer.ggml.add_bos_token', false);
 }
