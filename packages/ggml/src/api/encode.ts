@@ -11,6 +11,7 @@ import type { Address } from '../binding/structs.js';
 import { prepareCodebooks } from './codebooks.js';
 import type { Engine } from './engine.js';
 import { ImportanceScaler, isSearched, largestMagnitude, largestSearchedWeight } from './importance-scale.js';
+import { encodeByKernel } from './kernel-encoder.js';
 import { assertCount, assertImportance, assertLength, encodedByteLength, misuse } from './validate.js';
 
 export interface EncodeRequest {
@@ -107,12 +108,14 @@ function largestWeight({ type, values, firstRow, rows }: Slab): number {
 }
 
 async function encodeSlab(
-  { native }: Engine,
+  engine: Engine,
   { type, values, target, firstRow, rows, rowLength }: Slab,
   importance: Float32Array | undefined,
 ): Promise<void> {
+  const { native } = engine;
   const id = ggmlTypes[type];
-  await callAsync(native.ggml_quantize_chunk, id, values, target, 0, rows, rowLength, importance ?? null);
+  if (!(await encodeByKernel(engine, type, { values, target, rows, rowLength }, importance)))
+    await callAsync(native.ggml_quantize_chunk, id, values, target, 0, rows, rowLength, importance ?? null);
   if (await callAsync(native.ggml_validate_row_data, id, target, target.byteLength)) return;
   throw new BitsmithError(
     'validation',

@@ -1,0 +1,20 @@
+/**
+ * @file The types with a kernel of our own. ggml's encoders search scales in scalar code; these do the same operations in the
+ * same order for four sub-blocks at a time, so they are several times faster and give the same bytes.
+ */
+import type { TensorType } from '@bitsmith/formats';
+import { makeIq4Xs } from './iq4-xs.js';
+import { makeQ2K, makeQ4K, makeQ5K } from './k-quants.js';
+import type { Kernel } from './kernel.js';
+
+const makers: Partial<Record<TensorType, () => Kernel>> = {
+  Q2_K: makeQ2K,
+  Q4_K: makeQ4K,
+  Q5_K: makeQ5K,
+  IQ4_XS: makeIq4Xs,
+};
+
+/** @returns undefined for types without a kernel */
+export function makeKernel(type: TensorType): Kernel | undefined {
+  return makers[type]?.();
+}

@@ -1,0 +1,27 @@
+/** @file Where the kernels keep what they work on, in bytes of their memory: scratch first, then what the caller hands over. */
+
+/** Rounding constants of each search step. */
+export const STEPS = 0;
+/** Four sub-blocks side by side: weight i of each stands in vector i. */
+export const X = 256;
+/** The same of how much each weight's error matters. */
+export const W = X + 512;
+/** The same of the codes at hand, as floats. */
+export const CODES = W + 512;
+/** Results of the search, one float a sub-block, 16 at most. */
+export const SCALES = CODES + 512;
+export const MINIMA = SCALES + 64;
+export const IMPORTANCE_SUMS = MINIMA + 64;
+export const BEST_INVERSE = IMPORTANCE_SUMS + 64;
+export const BEST_MINIMUM = BEST_INVERSE + 64;
+/** Codes of the scales and the minima, one byte a sub-block. */
+export const SCALE_CODES = BEST_MINIMUM + 64;
+export const MINIMUM_CODES = SCALE_CODES + 16;
+/** Codes of a super-block, one byte a weight. */
+export const BLOCK_CODES = MINIMUM_CODES + 16;
+
+/** Where the caller's data may begin. */
+export const FREE = 4096;
+
+/** Weights of a super-block (`QK_K`). */
+export const SUPER_BLOCK = 256;
