@@ -36,31 +36,39 @@ export class EncoderLane {
       rows * tensor.rowBytes,
     );
     await this.files.readRows(tensor.name, firstRow, bytes);
-    await this.refuseNonFinite(tensor, slab, bytes);
-    if (scheme === type) return bytes;
+    if (scheme === type) {
+      if (!(await checkFinite(this.engine, type, bytes))) throw notFinite(tensor, slab, bytes);
+      return bytes;
+    }
     const values = (this.values = grownFloats(this.values, rows * rowLength)).subarray(0, rows * rowLength);
     await decodeRows(this.engine, { type, bytes, rows, rowLength }, values);
     const { blockSize, blockBytes } = tensorTypes[scheme];
     const length = (rowLength / blockSize) * blockBytes * rows;
     const encoded = (this.encoded = grown(this.encoded, length)).subarray(0, length);
     const importance = weights === null ? undefined : vectorOfRow(weights, tensor, firstRow);
-    await encodeRows(this.engine, { type: scheme, values, rows, rowLength, importance }, encoded);
+    try {
+      await encodeRows(this.engine, { type: scheme, values, rows, rowLength, importance }, encoded);
+    } catch (error) {
+      // Encoding checks the decoded weights; only here it is known whose they are.
+      if (error instanceof BitsmithError && error.code === 'VALUES_NOT_FINITE')
+        throw notFinite(tensor, slab, bytes);
+      throw error;
+    }
     return encoded;
   }
+}
 
-  private async refuseNonFinite(tensor: StoredTensor, slab: Slab, bytes: Uint8Array): Promise<void> {
-    if (await checkFinite(this.engine, tensor.type, bytes)) return;
-    const where = placeOfNonFinite(tensor, slab, bytes);
-    throw new BitsmithError(
-      'validation',
-      'WEIGHT_NOT_FINITE',
-      `expected finite weights, found NaN or infinity in ${tensor.name}, ${where}`,
-      {
-        suggestion:
-          'The source is damaged or its training diverged: export it again. Non-finite weights are never written.',
-      },
-    );
-  }
+function notFinite(tensor: StoredTensor, slab: Slab, bytes: Uint8Array): BitsmithError {
+  const where = placeOfNonFinite(tensor, slab, bytes);
+  return new BitsmithError(
+    'validation',
+    'WEIGHT_NOT_FINITE',
+    `expected finite weights, found NaN or infinity in ${tensor.name}, ${where}`,
+    {
+      suggestion:
+        'The source is damaged or its training diverged: export it again. Non-finite weights are never written.',
+    },
+  );
 }
 
 /** The importance vectors a scheme needs for a tensor; none for floats. */
