@@ -13,7 +13,7 @@ import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import type { TaskIdentity } from '../run/store.js';
 import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
-import { ENGINE_RELEASE } from '../engine/release.js';
+import { engineKey } from '../engine/release.js';
 import type { TokenizedText } from '../text/tokenize.js';
 import { ImportanceAccumulator, ROW_COUNTS } from './accumulator.js';
 
@@ -41,10 +41,10 @@ export async function* calibrate(
   text: TokenizedText,
 ): Work<Calibration> {
   return yield* stage('calibrate', `importance matrix on ${text.name}`, async function* () {
-    const ranges = cutIntoRanges(model, text);
+    const ranges = cutIntoRanges(run, model, text);
     const total = text.chunks.length * text.contextTokens;
     const summary = `${total.toLocaleString('en')} tokens`;
-    const whole = wholeTask(model, text);
+    const whole = wholeTask(run, model, text);
     const known = await run.store.find(whole, 'gguf');
     if (known !== null) {
       return { result: await describeCalibration(known, total, text.name), summary, cached: true };
@@ -91,16 +91,16 @@ async function describeCalibration(path: string, tokens: number, dataset: string
   return { path, sha256: await sha256File(path), tokens, dataset };
 }
 
-function wholeTask(model: SourceModel, text: TokenizedText): TaskIdentity {
+function wholeTask(run: RunContext, model: SourceModel, text: TokenizedText): TaskIdentity {
   return {
     kind: 'importance',
     version: 1,
-    parameters: { contextTokens: text.contextTokens, chunks: text.chunks.length, engine: ENGINE_RELEASE },
+    parameters: { contextTokens: text.contextTokens, chunks: text.chunks.length, ...engineKey(run.gpu) },
     inputs: { model: model.sha256, text: text.sha256 },
   };
 }
 
-function cutIntoRanges(model: SourceModel, text: TokenizedText): Range[] {
+function cutIntoRanges(run: RunContext, model: SourceModel, text: TokenizedText): Range[] {
   const perRange = Math.max(1, Math.floor(RANGE_TOKENS / text.contextTokens));
   const ranges: Range[] = [];
   for (let first = 0; first < text.chunks.length; first += perRange) {
@@ -108,7 +108,12 @@ function cutIntoRanges(model: SourceModel, text: TokenizedText): Range[] {
     const task: TaskIdentity = {
       kind: 'importance-range',
       version: 1,
-      parameters: { contextTokens: text.contextTokens, first, chunks: chunks.length, engine: ENGINE_RELEASE },
+      parameters: {
+        contextTokens: text.contextTokens,
+        first,
+        chunks: chunks.length,
+        ...engineKey(run.gpu),
+      },
       inputs: { model: model.sha256, text: text.sha256 },
     };
     ranges.push({ task, chunks });

@@ -24,7 +24,9 @@ export class ImportanceObserver {
     if (node.op === 'MUL_MAT_ID') return true;
     if (node.op !== 'MUL_MAT') return false;
     const input = node.source(1);
-    return input.shape[1] >= SMALLEST_BATCH && input.type === 'F32' && COLLECTED.test(node.source(0).name);
+    return (
+      input.shape[1] >= SMALLEST_BATCH && input.type === 'F32' && COLLECTED.test(weightName(node.source(0)))
+    );
   }
 
   take(node: ObservedNode): void {
@@ -37,9 +39,10 @@ export class ImportanceObserver {
     const input = node.source(1);
     const columns = input.shape[0];
     const matrices = weight.shape[2] * weight.shape[3];
-    const sums = this.accumulator.sumsOf(weight.name, columns, matrices);
+    const name = weightName(weight);
+    const sums = this.accumulator.sumsOf(name, columns, matrices);
     if (matrices === 1) {
-      this.accumulator.addSquares(sums, this.squaresOf(input, weight.name), rowCount(input));
+      this.accumulator.addSquares(sums, this.squaresOf(input, name), rowCount(input));
       return;
     }
     const values = input.floats();
@@ -82,7 +85,7 @@ export class ImportanceObserver {
     const weight = node.source(0);
     const input = node.source(1);
     const ids = node.source(2);
-    const sums = this.accumulator.sumsOf(weight.name, input.shape[0], weight.shape[2]);
+    const sums = this.accumulator.sumsOf(weightName(weight), input.shape[0], weight.shape[2]);
     const values = input.floats();
     const experts = ids.integers();
     for (let token = 0; token < ids.shape[1]; token++) {
@@ -93,6 +96,11 @@ export class ImportanceObserver {
       }
     }
   }
+}
+
+/** A weight copied to another device for one product is named `DEVICE#WEIGHT#COPY`. */
+function weightName(tensor: ObservedTensor): string {
+  return /^[^#]*#(.*)#\d+$/.exec(tensor.name)?.[1] ?? tensor.name;
 }
 
 function rowCount(tensor: ObservedTensor): number {

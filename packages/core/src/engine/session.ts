@@ -6,20 +6,33 @@ import type { EngineSettings } from './task-type.js';
 const OPEN_MODELS = 2;
 
 let engine: Engine | undefined;
+/** By place and path. */
 const models = new Map<string, LlamaModel>();
+
+/** More layers than any model has: the whole model goes to the GPU. */
+const ALL_LAYERS = 1 << 16;
+
+/** Where a model computes: on the GPU if the run uses one, or on the CPU whatever the run uses. */
+export type Placement = 'preferred' | 'cpu';
 
 /** The native libraries, loaded once a process. */
 export function nativeEngine(settings: EngineSettings): Engine {
-  engine ??= loadEngine({ threads: settings.threads, verbose: settings.verbose });
+  engine ??= loadEngine(settings);
   return engine;
 }
 
 /** Opens a model, memory-mapped, or returns it when it is open already. */
-export async function openLlama(path: string, settings: EngineSettings): Promise<LlamaModel> {
-  const open = models.get(path);
+export async function openLlama(
+  path: string,
+  settings: EngineSettings,
+  placement: Placement = 'preferred',
+): Promise<LlamaModel> {
+  const gpuLayers = placement === 'preferred' && settings.gpu === true ? ALL_LAYERS : 0;
+  const key = keyOf(path, gpuLayers);
+  const open = models.get(key);
   if (open !== undefined) {
-    models.delete(path);
-    models.set(path, open);
+    models.delete(key);
+    models.set(key, open);
     return open;
   }
   for (const [oldest, model] of models) {
@@ -27,13 +40,19 @@ export async function openLlama(path: string, settings: EngineSettings): Promise
     models.delete(oldest);
     model.dispose();
   }
-  const model = await LlamaModel.open(nativeEngine(settings), path);
-  models.set(path, model);
+  const model = await LlamaModel.open(nativeEngine(settings), path, { gpuLayers });
+  models.set(key, model);
   return model;
 }
 
 /** Closes a model, so that its file may be replaced. */
 export function closeLlama(path: string): void {
-  models.get(path)?.dispose();
-  models.delete(path);
+  for (const key of [keyOf(path, 0), keyOf(path, ALL_LAYERS)]) {
+    models.get(key)?.dispose();
+    models.delete(key);
+  }
+}
+
+function keyOf(path: string, gpuLayers: number): string {
+  return `${gpuLayers}:${path}`;
 }

@@ -4,6 +4,8 @@
 export interface EngineSettings {
   readonly threads: number;
   readonly verbose: boolean;
+  /** Loads the GPU engine; models then run on the GPU where their task allows it. */
+  readonly gpu?: boolean;
 }
 
 /** One kind of engine work: what it is given, what it says on the way, what it returns. */

@@ -190,7 +190,7 @@ async function describeResult(run: RunContext, finished: Finished): Promise<Quan
     peakMemoryBytes: memory.peakBytes,
     seed: run.seed,
     threads: run.threads,
-    versions: describeVersions(),
+    versions: describeVersions(run.gpu),
   };
 }
 

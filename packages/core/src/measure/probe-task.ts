@@ -41,7 +41,8 @@ interface Baseline {
 
 export const runProbe: TaskHandler<ProbeTask> = async (parameters, report, settings) => {
   const { ggufPath, contextTokens, chunks, tensors } = parameters;
-  const model = await openLlama(ggufPath, settings);
+  // Quantized bytes take the place of weights in main memory: a GPU would go on with its own copy.
+  const model = await openLlama(ggufPath, settings, 'cpu');
   const files = await WeightFiles.open(parameters.files);
   const runner = ChunkRunner.create(model, {
     contextTokens,

@@ -47,6 +47,7 @@ export interface QuantizeResult {
   readonly versions: {
     readonly bitsmith: string;
     readonly node: string;
+    /** Release of the engine's package, and the backend when a GPU ran the models: `3.21.1`, `3.21.1 cuda`. */
     readonly engine: string;
     readonly platform: string;
   };

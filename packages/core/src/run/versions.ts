@@ -1,5 +1,6 @@
 /** @file Versions that a run record and a written file name. */
 import { createRequire } from 'node:module';
+import type { GpuBackend } from '@bitsmith/ggml/probe';
 import { ENGINE_RELEASE } from '../engine/release.js';
 import type { QuantizeResult } from './record.js';
 
@@ -12,11 +13,12 @@ export const bitsmithVersion: string = (
   createRequire(import.meta.url)('@bitsmith/core/package.json') as Manifest
 ).version;
 
-export function describeVersions(): QuantizeResult['versions'] {
+/** @param gpu the backend that models ran on, if not the CPU */
+export function describeVersions(gpu?: GpuBackend): QuantizeResult['versions'] {
   return {
     bitsmith: bitsmithVersion,
     node: process.versions.node,
-    engine: ENGINE_RELEASE,
+    engine: gpu === undefined ? ENGINE_RELEASE : `${ENGINE_RELEASE} ${gpu}`,
     platform: `${process.platform}-${process.arch}`,
   };
 }

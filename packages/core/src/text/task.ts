@@ -15,7 +15,7 @@ export type TokenizeTask = TaskType<
 >;
 
 export const runTokenize: TaskHandler<TokenizeTask> = async ({ ggufPath, texts }, _report, settings) => {
-  const model = await openLlama(ggufPath, settings);
+  const model = await openLlama(ggufPath, settings, 'cpu');
   const { vocabulary } = model;
   return {
     tokens: texts.map((text) => vocabulary.tokenize(text, { addSpecial: true, parseSpecial: false })),

@@ -68,6 +68,14 @@ function observe(...nodes: ObservedNode[]) {
 }
 
 describe('what is wanted', () => {
+  test('a weight that was copied to a device counts under its own name', () => {
+    const input = tensor({ shape: [4, 16, 1, 1], data: randomFloats(1, 64) });
+    const original = observe(node('MUL_MAT', weight('blk.0.attn_q.weight', [4, 2, 1, 1]), input));
+    const copy = observe(node('MUL_MAT', weight('Vulkan0#blk.0.attn_q.weight#0', [4, 2, 1, 1]), input));
+    expect([...copy.keys()]).toEqual(['blk.0.attn_q.weight']);
+    expect(copy).toEqual(original);
+  });
+
   const input = (rows: number, type: TensorType = 'F32') => tensor({ shape: [4, rows, 1, 1], type });
   const observer = new ImportanceObserver(new ImportanceAccumulator(8));
   const wants = (op: string, name: string, source = input(16)) =>
