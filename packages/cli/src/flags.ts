@@ -22,6 +22,7 @@ export const outputFlags: FlagParametersForType<OutputFlags> = {
 /** Where work is kept and how it runs. */
 export interface RunFlags {
   readonly threads?: number;
+  readonly gpu: boolean;
   readonly seed?: number;
   readonly home?: string;
   readonly token?: string;
@@ -33,11 +34,18 @@ export const flagGroups: Readonly<Record<string, readonly string[]>> = {
   Output: ['output'],
   Plan: ['plan', 'savePlan', 'tensorTypeFile', 'lock', 'imatrix'],
   Text: ['text', 'context', 'tokens', 'noVerify'],
-  Run: ['threads', 'seed', 'home', 'token'],
+  Run: ['threads', 'gpu', 'seed', 'home', 'token'],
   Messages: ['json', 'verbose', 'quiet'],
 };
 
 export const threadsFlag = optional('Threads to compute with (default: all cores)', 'N', wholeNumber(1));
+
+export const gpuFlag = {
+  kind: 'boolean',
+  default: false,
+  withNegated: false,
+  brief: 'Run models on the GPU (says what to install)',
+} as const;
 
 export const homeFlag = optional(
   'Folder of artifacts and run records (default: BITSMITH_HOME, or .bitsmith here)',
@@ -49,6 +57,7 @@ export const tokenFlag = optional('Token for the Hugging Face Hub (default: HF_T
 
 export const runFlags: FlagParametersForType<RunFlags> = {
   threads: threadsFlag,
+  gpu: gpuFlag,
   seed: optional('Seed of all randomness (default: 1)', 'N', wholeNumber(0)),
   home: homeFlag,
   token: tokenFlag,

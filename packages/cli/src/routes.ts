@@ -3,6 +3,7 @@ import { buildCommand, buildRouteMap } from '@stricli/core';
 import type { CliContext } from './context.js';
 import {
   budgetFlags,
+  gpuFlag,
   homeFlag,
   optional,
   outputFlags,
@@ -110,6 +111,7 @@ const evaluate = buildCommand<EvaluateFlags, [string, string], CliContext>({
       text: optional('Text to measure on, whole (default: the report text that comes along)', 'FILE', text),
       tokens: optional('Tokens of the text to use at most (default: all)', 'N', wholeNumber(1)),
       threads: threadsFlag,
+      gpu: gpuFlag,
       home: homeFlag,
       token: tokenFlag,
       ...outputFlags,

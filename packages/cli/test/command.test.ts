@@ -1,4 +1,5 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -16,6 +17,21 @@ beforeAll(async () => {
 afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
+
+/** Whether GPU engines are packages of their own on this platform. */
+const gpuPackages = process.arch === 'x64' && process.platform !== 'darwin';
+
+function gpuInstalled(): boolean {
+  const { resolve } = createRequire(import.meta.url);
+  const platform = process.platform === 'win32' ? 'win-x64' : 'linux-x64';
+  return ['cuda', 'vulkan'].some((backend) => {
+    try {
+      return resolve(`@node-llama-cpp/${platform}-${backend}`) !== '';
+    } catch {
+      return false;
+    }
+  });
+}
 
 const run = (...args: string[]) => bitsmith(args, { cwd: folder, home });
 
@@ -84,6 +100,15 @@ describe('failures', () => {
     expect((await run('inspect', 'broken.gguf')).code).toBe(6);
     expect((await run('quantize', referenceModel, '--size', '10kB')).code).toBe(17);
     expect((await run('quantize', referenceModel, '--size', '4MB', '--lock', 'attn=Q9_X')).code).toBe(13);
+  });
+
+  it.runIf(gpuPackages && !gpuInstalled())('of a GPU that nothing drives give the install line', async () => {
+    const { code, stdout } = await run('evaluate', referenceModel, referenceModel, '--gpu', '--json');
+    expect(code).toBe(18);
+    expect(JSON.parse(stdout)).toMatchObject({
+      errorType: 'ENGINE_GPU_NOT_INSTALLED',
+      suggestion: expect.stringContaining('npm install @node-llama-cpp/'),
+    });
   });
 
   it('are on stdout as JSON where that was asked for, and nothing else is', async () => {

@@ -2,7 +2,8 @@ import type { CliContext } from '../context.js';
 import type { OutputFlags, RunFlags, TextFlags } from '../flags.js';
 import { printResult, runWork } from '../session.js';
 
-export interface EvaluateFlags extends TextFlags, Pick<RunFlags, 'threads' | 'home' | 'token'>, OutputFlags {
+export interface EvaluateFlags
+  extends TextFlags, Pick<RunFlags, 'threads' | 'gpu' | 'home' | 'token'>, OutputFlags {
   readonly tokens?: number;
 }
 
@@ -14,8 +15,19 @@ export async function evaluate(
 ): Promise<void> {
   const core = await import('@bitsmith/core');
   const { renderEvaluation } = await import('../render/evaluation.js');
-  const { text, context, tokens, threads, home, token, verbose } = flags;
-  const options = { source, output, text, contextTokens: context, tokens, threads, home, token, verbose };
+  const { text, context, tokens, threads, gpu, home, token, verbose } = flags;
+  const options = {
+    source,
+    output,
+    text,
+    contextTokens: context,
+    tokens,
+    threads,
+    gpu,
+    home,
+    token,
+    verbose,
+  };
   const { evaluation } = await runWork(this, flags, (signal) => core.evaluate({ ...options, signal }));
   printResult(this, flags, {
     json: evaluation,

@@ -22,7 +22,9 @@ export function planOptions(
   };
 }
 
-export function runOptions(flags: Pick<RunFlags, 'threads' | 'seed' | 'home' | 'token'> & OutputFlags) {
-  const { threads, seed, home, token, verbose } = flags;
-  return { threads, seed, home, token, verbose };
+export function runOptions(
+  flags: Pick<RunFlags, 'threads' | 'gpu' | 'seed' | 'home' | 'token'> & OutputFlags,
+) {
+  const { threads, gpu, seed, home, token, verbose } = flags;
+  return { threads, gpu, seed, home, token, verbose };
 }
