@@ -45,14 +45,6 @@ export async function openLlama(
   return model;
 }
 
-/** Closes a model, so that its file may be replaced. */
-export function closeLlama(path: string): void {
-  for (const key of [keyOf(path, 0), keyOf(path, ALL_LAYERS)]) {
-    models.get(key)?.dispose();
-    models.delete(key);
-  }
-}
-
 function keyOf(path: string, gpuLayers: number): string {
   return `${gpuLayers}:${path}`;
 }

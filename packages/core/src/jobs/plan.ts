@@ -69,9 +69,9 @@ export interface PlanOptions extends RunOptions {
 }
 
 /** Enough for stable importance (about 0.5 % an entry), half a minute for a 100M-parameter model. */
-export const DEFAULT_CALIBRATION_TOKENS = 32_768;
+const DEFAULT_CALIBRATION_TOKENS = 32_768;
 /** A probe's standard error is then about 3 %: plans change little below that. */
-export const DEFAULT_PROBE_TOKENS = 2048;
+const DEFAULT_PROBE_TOKENS = 2048;
 
 /** The texts of a run, ready for the model at hand. */
 export interface RunTexts {

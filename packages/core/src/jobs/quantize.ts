@@ -30,7 +30,7 @@ export interface QuantizeOptions extends PlanOptions {
 }
 
 /** Standard error of the mean KL is then about 1 %. */
-export const DEFAULT_VERIFY_TOKENS = 20_480;
+const DEFAULT_VERIFY_TOKENS = 20_480;
 
 /**
  * Quantizes a model into a GGUF within a budget. The file appears under its name only when it is complete and checked;

@@ -13,7 +13,7 @@ import { relax } from './knapsack/relaxation.js';
  * Partial plans the exact search may make before it settles for the best found and the bound proven: about 0.1 s. Models of
  * a few hundred tensors hardly ever use it up.
  */
-export const DEFAULT_WORK_LIMIT = 2_000_000;
+const DEFAULT_WORK_LIMIT = 2_000_000;
 
 /** Anything with candidates: a tensor, or tensors that must share a scheme, with their bytes and nats summed. */
 export interface KnapsackChoice {

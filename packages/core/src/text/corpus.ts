@@ -54,7 +54,7 @@ export async function loadText(file: string): Promise<Text> {
 }
 
 /** The folder of the texts that come with Bitsmith: in the published package, else in the repository. */
-export function bundledTextFolder(): string {
+function bundledTextFolder(): string {
   const here = path.dirname(fileURLToPath(import.meta.url));
   const candidates = [path.resolve(here, '../../text'), path.resolve(here, '../../../../models/text')];
   const found = candidates.find((folder) => existsSync(path.join(folder, 'calibration.txt')));
