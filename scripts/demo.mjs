@@ -21,4 +21,5 @@ const words = [
 
 console.error(`$ bitsmith ${words.join(' ')}\n`);
 const { status } = spawnSync(process.execPath, [command, ...words], { cwd: root, stdio: 'inherit' });
+if (status === 0) console.error('\nYour own: npx bitsmith quantize PATH --bpw 4 -o my-model.gguf');
 process.exit(status ?? 1);

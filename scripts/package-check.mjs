@@ -116,7 +116,7 @@ import { finish, loadCorpus, plan } from 'bitsmith';
 const [model] = process.argv.slice(2);
 const corpus = await loadCorpus();
 if (Object.values(corpus).some(({ content }) => content.length < 100_000)) throw new Error('the bundled texts are not whole');
-const made = await finish(plan({ model, ratio: 4, calibrationTokens: 256, probeTokens: 256 }));
+const made = await finish(plan({ model, ratio: 2, calibrationTokens: 256, probeTokens: 256 }));
 console.log(\`installed: planned \${made.tensors.length} tensors, \${made.predicted.bytes} bytes\`);
 const command = process.platform === 'win32' ? 'node_modules\\\\.bin\\\\bitsmith.cmd' : 'node_modules/.bin/bitsmith';
 const version = execFileSync(command, ['--version'], { encoding: 'utf8', shell: process.platform === 'win32' });
