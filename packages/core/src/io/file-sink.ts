@@ -88,6 +88,12 @@ export async function moveIntoPlace(from: string, finalPath: string): Promise<vo
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw fileError(error, finalPath, 'write');
   }
+  await copyIntoPlace(from, finalPath);
+  await rm(from, { force: true });
+}
+
+/** Copies a finished file to its final name, where it appears only complete. */
+export async function copyIntoPlace(from: string, finalPath: string): Promise<void> {
   const temporary = path.join(
     path.dirname(finalPath),
     `.${path.basename(finalPath)}.${randomUUID().slice(0, 8)}.tmp`,
@@ -95,7 +101,6 @@ export async function moveIntoPlace(from: string, finalPath: string): Promise<vo
   try {
     await copyFile(from, temporary, constants.COPYFILE_FICLONE);
     await rename(temporary, finalPath);
-    await rm(from, { force: true });
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw fileError(error, finalPath, 'write');

@@ -1,9 +1,8 @@
 /** @file What every tensor costs, without a budget: the importance matrix as a file, and the ranking of the tensors. */
-import { copyFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Calibration } from '../calibrate/calibrate.js';
 import type { Evidence } from '../evaluate/types.js';
-import { fileError } from '../io/file-errors.js';
+import { copyIntoPlace } from '../io/file-sink.js';
 import { measure } from '../measure/measure.js';
 import { openModel } from '../model/open.js';
 import type { TensorRole } from '../model/types.js';
@@ -11,6 +10,7 @@ import { storageOptions, priceOptions } from '../plan/index.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import { loadCorpus } from '../text/corpus.js';
+import { refuseSource, refuseUnwritable } from './output.js';
 import { calibrationFor, type PlanOptions, prepareTexts, wantedOf } from './plan.js';
 
 export interface AnalyzeOptions extends Omit<
@@ -59,12 +59,14 @@ export async function* analyze(options: AnalyzeOptions): Work<AnalyzeResult> {
 }
 
 async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<AnalyzeResult> {
+  if (options.output !== undefined) await refuseUnwritable(options.output);
   const corpus = await loadCorpus(options.text);
   const model = yield* openModel(options.model, {
     store: run.store,
     token: options.token,
     signal: run.signal,
   });
+  if (options.output !== undefined) await refuseSource(options.output, model);
   const texts = await prepareTexts(run, model, corpus, options);
   const calibration = yield* calibrationFor(run, model, texts, options);
   const storage = storageOptions(model.tensors);
@@ -102,10 +104,6 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
 async function publish(stored: string, output: string | undefined): Promise<string> {
   if (output === undefined) return stored;
   const target = path.resolve(output);
-  try {
-    await copyFile(stored, target);
-  } catch (error) {
-    throw fileError(error, target, 'write');
-  }
+  await copyIntoPlace(stored, target);
   return target;
 }

@@ -1,14 +1,12 @@
 /** @file A Hugging Face folder or hub id as a GGUF in the source's own precision, byte for byte what llama.cpp's converter makes. */
-import { copyFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { randomUUID } from 'node:crypto';
 import { BitsmithError } from '@bitsmith/formats';
-import { fileError } from '../io/file-errors.js';
-import { moveIntoPlace } from '../io/file-sink.js';
+import { copyIntoPlace } from '../io/file-sink.js';
 import { openModel } from '../model/open.js';
 import type { SourceModel } from '../model/types.js';
 import { inRun, type RunOptions } from '../run/context.js';
 import type { Work } from '../run/events.js';
+import { refuseSource, refuseUnwritable } from './output.js';
 
 export interface ConvertOptions extends RunOptions {
   readonly model: string;
@@ -28,6 +26,7 @@ export interface ConvertResult {
 /** Converts; the file appears complete or not at all. */
 export async function* convert(options: ConvertOptions): Work<ConvertResult> {
   return yield* inRun(options, async function* (run) {
+    await refuseUnwritable(options.output);
     const open = { store: run.store, token: options.token, signal: run.signal };
     const model = yield* openModel(options.model, open);
     if (model.files.length > 1) {
@@ -41,17 +40,8 @@ export async function* convert(options: ConvertOptions): Work<ConvertResult> {
       );
     }
     const target = path.resolve(options.output);
-    const temporary = path.join(
-      path.dirname(target),
-      `.${path.basename(target)}.${randomUUID().slice(0, 8)}.tmp`,
-    );
-    try {
-      await copyFile(model.ggufPath, temporary);
-      await moveIntoPlace(temporary, target);
-    } catch (error) {
-      await rm(temporary, { force: true });
-      throw fileError(error, target, 'write');
-    }
+    await refuseSource(target, model);
+    await copyIntoPlace(model.ggufPath, target);
     const { name, architecture, parameterCount, dtype } = model;
     return {
       status: 'success' as const,

@@ -36,6 +36,7 @@ import type { Work } from '../run/events.js';
 import { type Corpus, loadCorpus } from '../text/corpus.js';
 import { firstChunks, type TokenizedText, tokenizeTexts } from '../text/tokenize.js';
 import { EMPTY_HASH, layoutOutput } from '../write/gguf.js';
+import { refuseSource, refuseUnwritable } from './output.js';
 
 export interface PlanOptions extends RunOptions {
   /** A `.gguf` file, a Hugging Face folder, or a hub id. */
@@ -101,8 +102,13 @@ export async function* plan(options: PlanOptions): Work<Plan> {
   });
 }
 
-/** The steps of planning inside a run that may go on. */
-export async function* planModel(run: RunContext, options: PlanOptions): Work<PlannedModel> {
+/**
+ * The steps of planning inside a run that may go on.
+ * @param output the file that the run will write, where it is known by now
+ */
+export async function* planModel(run: RunContext, options: PlanOptions, output?: string): Work<PlannedModel> {
+  const outputs = [output, options.savePlan, options.tensorTypeFile].filter((file) => file !== undefined);
+  for (const file of outputs) await refuseUnwritable(file);
   const locks = (options.locks ?? []).map(parseLock);
   if (options.planFile === undefined) parseBudget(budgetOf(options));
   const corpus = await loadCorpus(options.text);
@@ -111,6 +117,7 @@ export async function* planModel(run: RunContext, options: PlanOptions): Work<Pl
     token: options.token,
     signal: run.signal,
   });
+  for (const file of outputs) await refuseSource(file, model);
   const applied = applyLocks(locks, model.tensors);
   const storage = storageOptions(model.tensors, applied);
   const dataset = await datasetName(options, corpus);

@@ -1,13 +1,12 @@
 /** @file The main job: a model and a budget in, the smallest file that loses least out, with the loss measured on it. */
 import { randomUUID } from 'node:crypto';
-import { access, constants, mkdir, realpath, rm, statfs } from 'node:fs/promises';
+import { mkdir, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { BitsmithError, type GgufLayout, tensorByteLength } from '@bitsmith/formats';
 import { encode, type EncodedFile, refuseTooLittleSpace } from '../encode/encode.js';
 import { verifyWeights } from '../encode/verify.js';
 import { evaluateFile } from '../evaluate/evaluate.js';
 import type { Evaluation } from '../evaluate/types.js';
-import { fileError } from '../io/file-errors.js';
 import { moveIntoPlace } from '../io/file-sink.js';
 import { sha256File } from '../io/hash.js';
 import { inRun, type RunContext } from '../run/context.js';
@@ -18,6 +17,7 @@ import { describeVersions } from '../run/versions.js';
 import { timed } from '../run/work.js';
 import { firstChunks, type TokenizedText } from '../text/tokenize.js';
 import { layoutOutput } from '../write/gguf.js';
+import { refuseSource } from './output.js';
 import { type PlanOptions, type PlannedModel, planModel } from './plan.js';
 
 export interface QuantizeOptions extends PlanOptions {
@@ -45,10 +45,9 @@ async function* quantizeIn(run: RunContext, options: QuantizeOptions): Work<Quan
   const started = performance.now();
   const memory = new MemoryWatch(() => run.engine.processId);
   try {
-    if (options.output !== undefined) await refuseUnwritable(options.output);
-    const planned = yield* timed(planModel(run, options), seconds);
+    const planned = yield* timed(planModel(run, options, options.output), seconds);
     const output = options.output ?? defaultOutput(planned);
-    await refuseSource(output, planned);
+    await refuseSource(output, planned.model);
     const layout = layoutOf(planned);
     const encoded = yield* timed(encodeWithSpace(run, planned, layout), seconds);
     const evaluation = yield* timed(check(run, planned, encoded, options), seconds);
@@ -75,34 +74,6 @@ async function* quantizeIn(run: RunContext, options: QuantizeOptions): Work<Quan
 function defaultOutput({ model, plan }: PlannedModel): string {
   const name = path.basename(model.location, '.gguf').replace(/[^\w.-]+/g, '-');
   return `${name}-bitsmith-${plan.hash.slice(0, 8)}.gguf`;
-}
-
-/** Fails before hours of work when the output could not be written at the end. */
-async function refuseUnwritable(output: string): Promise<void> {
-  const folder = path.dirname(path.resolve(output));
-  try {
-    await access(folder, constants.W_OK);
-  } catch (error) {
-    throw fileError(error, folder, 'write');
-  }
-}
-
-/** @throws BitsmithError `OUTPUT_IS_SOURCE`: the source is never written to. */
-async function refuseSource(output: string, { model }: PlannedModel): Promise<void> {
-  const resolved = path.resolve(output);
-  const target = await realpath(resolved).catch(() => resolved);
-  for (const file of model.files) {
-    if ((await realpath(file.path)) === target) {
-      throw new BitsmithError(
-        'arguments',
-        'OUTPUT_IS_SOURCE',
-        `expected an output other than the source, found ${output} as both`,
-        {
-          suggestion: 'Name another file with -o.',
-        },
-      );
-    }
-  }
 }
 
 function layoutOf({ model, schemes, plan, calibration }: PlannedModel): GgufLayout {

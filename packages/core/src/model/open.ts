@@ -115,6 +115,6 @@ async function* convertFolder(
 }
 
 /** What a conversion can depend on: weights, tokenizer, configuration, model card. */
-function isModelFile(file: string): boolean {
+export function isModelFile(file: string): boolean {
   return /\.(safetensors|json|model|jinja|txt|md)$/i.test(file);
 }
