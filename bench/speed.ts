@@ -2,8 +2,8 @@
  * @file How fast a plan is encoded, from source file to output file, against llama.cpp's own quantizer: same types, same
  * importance matrix, same threads, both in warm processes of their own, in turns. The bytes must be equal.
  *
- * The floor is what no arrangement of the work can beat while the encoders are the engine's own: all weights through the
- * bare encoder on all lanes at once, nothing else.
+ * Beside it, the engine's bare encoder on all lanes at once, over rows that stay in the cache: what no arrangement of work
+ * around that encoder can pass. Types with a kernel of our own may.
  */
 import { open, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -24,6 +24,7 @@ import { benchFolder, FileInput } from './lib/file.js';
 import { generateImportance } from './lib/generated-importance.js';
 import { generateModel, type ModelShape } from './lib/generated-model.js';
 import { Peer } from './lib/peer.js';
+import { processorSeconds } from './lib/processor-time.js';
 import { type Bar, readFlags, report, type Row, row, say } from './lib/report.js';
 import { median, pairedMedianRatio } from './lib/statistics.js';
 
@@ -127,28 +128,60 @@ async function measureCase(on: Setting, { scheme, fileType, pairs, bar }: Case):
   await encodeOurs(on, scheme);
   await quantizePeers(on, scheme, fileType);
   await refuseOtherTensors(on.ours, on.peers);
-  const ours: number[] = [];
-  const peers: number[] = [];
+  const ours: Run[] = [];
+  const peers: Run[] = [];
   const wanted = flags.values['pairs'] === undefined ? pairs : Number(flags.values['pairs']);
   for (let pair = 0; pair < wanted; pair++) {
-    ours.push(await encodeOurs(on, scheme));
-    peers.push(await quantizePeers(on, scheme, fileType));
-    say(`  pair ${pair + 1}: ours ${ours[pair].toFixed(3)} s, llama.cpp ${peers[pair].toFixed(3)} s`);
+    ours.push(await timed(on.engine.processId, () => encodeOurs(on, scheme)));
+    peers.push(await timed(on.peer.processId, () => quantizePeers(on, scheme, fileType)));
+    say(
+      `  pair ${pair + 1}: ours ${ours[pair].seconds.toFixed(3)} s, llama.cpp ${peers[pair].seconds.toFixed(3)} s`,
+    );
   }
-  const { ratio, standardError } = pairedMedianRatio(peers, ours);
-  const rate = weights / median(ours);
+  const seconds = [peers, ours].map((runs) => runs.map((run) => run.seconds));
+  const { ratio, standardError } = pairedMedianRatio(seconds[0], seconds[1]);
+  const rate = weights / median(seconds[1]);
   return [
     row({
       case: scheme,
       metric: 'Mweights/s, peer llama_model_quantize',
       ours: rate / 1e6,
-      peer: weights / median(peers) / 1e6,
+      peer: weights / median(seconds[0]) / 1e6,
       ratio,
       standardError,
       bar,
     }),
-    row({ case: scheme, metric: 'Mweights/s, peer the floor', ours: rate / 1e6, peer: allLanes / 1e6 }),
+    row({
+      case: scheme,
+      metric: '  peer the bare encoder on all lanes',
+      ours: rate / 1e6,
+      peer: allLanes / 1e6,
+    }),
+    ...processorRow(scheme, ours, peers),
   ];
+}
+
+interface Run {
+  readonly seconds: number;
+  /** Of all threads of the process; null where the system does not tell. */
+  readonly processor: number | null;
+}
+
+/** Runs work of another process and takes its times. */
+async function timed(processId: number | undefined, work: () => Promise<number>): Promise<Run> {
+  const before = processorSeconds(processId);
+  const seconds = await work();
+  const after = processorSeconds(processId);
+  return { seconds, processor: before === null || after === null ? null : after - before };
+}
+
+/** Processor time tells the work itself from the waiting; other processes disturb it little. */
+function processorRow(scheme: TensorType, ours: readonly Run[], peers: readonly Run[]): Row[] {
+  const [own, theirs] = [ours, peers].map((runs) =>
+    runs.flatMap(({ processor }) => (processor === null ? [] : [processor])),
+  );
+  if (own.length === 0 || theirs.length === 0) return [];
+  return [row({ case: scheme, metric: '  processor seconds', ours: median(own), peer: median(theirs) })];
 }
 
 function mega(rate: number): string {

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { finish, inRun, openModel, type SourceModel } from '@bitsmith/core';
 import { benchFolder, root } from './file.js';
 
-export const bundledModel = path.join(root, 'models', 'orator-8m');
+const bundledModel = path.join(root, 'models', 'orator-8m');
 
 /** Opens the bundled model; its GGUF is kept with the benches' artifacts. */
 export async function openBundled(): Promise<SourceModel> {

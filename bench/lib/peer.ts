@@ -18,6 +18,10 @@ export class Peer {
     });
   }
 
+  get processId(): number | undefined {
+    return this.child.pid;
+  }
+
   /** Quantizes a file with llama.cpp's quantizer; returns the seconds it took. */
   quantize(options: Omit<QuantizeFileOptions, 'signal'>): Promise<number> {
     return this.ask({ kind: 'quantize', options });

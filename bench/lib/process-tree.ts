@@ -44,7 +44,7 @@ export class MemorySampler {
   }
 }
 
-export function treeMemory(root: number): TreeMemory {
+function treeMemory(root: number): TreeMemory {
   const processes = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => readStatus(Number(name)));
@@ -85,17 +85,4 @@ function readStatus(id: number): Status[] {
       mapped: (kilobytes('RssFile') + kilobytes('RssShmem')) * 1024,
     },
   ];
-}
-
-/** Seconds of processor time that one process has used, all its threads together; null where the system does not tell. */
-export function processorSeconds(processId: number): number | null {
-  const ticksPerSecond = 100;
-  try {
-    const text = readFileSync(`/proc/${processId}/stat`, 'utf8');
-    // Behind the name, which may hold anything: state, ..., utime and stime as the 12th and 13th.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-  } catch {
-    return null;
-  }
 }
