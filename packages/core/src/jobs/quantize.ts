@@ -1,13 +1,12 @@
 /** @file The main job: a model and a budget in, the smallest file that loses least out, with the loss measured on it. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { BitsmithError, type GgufLayout, tensorByteLength } from '@bitsmith/formats';
-import { encode, type EncodedFile, refuseTooLittleSpace } from '../encode/encode.js';
+import { encode } from '../encode/encode.js';
+import { UnfinishedOutput } from '../encode/unfinished-output.js';
 import { verifyWeights } from '../encode/verify.js';
 import { evaluateFile } from '../evaluate/evaluate.js';
 import type { Evaluation } from '../evaluate/types.js';
-import { moveIntoPlace } from '../io/file-sink.js';
 import { sha256File } from '../io/hash.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Stage, Work } from '../run/events.js';
@@ -49,21 +48,9 @@ async function* quantizeIn(run: RunContext, options: QuantizeOptions): Work<Quan
     const output = options.output ?? defaultOutput(planned);
     await refuseSource(output, planned.model);
     const layout = layoutOf(planned);
-    const encoded = yield* timed(encodeWithSpace(run, planned, layout), seconds);
-    const evaluation = yield* timed(check(run, planned, encoded, options), seconds);
-    const sha256 = await sha256File(encoded.path, run.signal);
-    await moveIntoPlace(encoded.path, path.resolve(output));
-    await rm(encoded.journalPath, { force: true });
+    const made = yield* timed(make(run, planned, layout, output, options), seconds);
     seconds.total = (performance.now() - started) / 1000;
-    const result = await describeResult(run, {
-      planned,
-      layout,
-      evaluation,
-      output,
-      sha256,
-      seconds,
-      memory,
-    });
+    const result = await describeResult(run, { planned, layout, ...made, output, seconds, memory });
     await run.store.writeRecord(result.runId, result);
     return result;
   } finally {
@@ -88,28 +75,44 @@ function layoutOf({ model, schemes, plan, calibration }: PlannedModel): GgufLayo
   return layout;
 }
 
-async function* encodeWithSpace(
+/** Encodes, checks and publishes; no other run touches the unfinished file meanwhile. */
+async function* make(
   run: RunContext,
   planned: PlannedModel,
   layout: GgufLayout,
-): Work<EncodedFile> {
-  await mkdir(run.store.workFolder, { recursive: true });
-  const disk = await statfs(run.store.workFolder);
-  refuseTooLittleSpace(disk.bavail * disk.bsize, layout.byteLength, run.store.workFolder);
-  return yield* encode(run, planned.model, planned.calibration, layout);
+  output: string,
+  options: QuantizeOptions,
+): Work<Pick<Finished, 'evaluation' | 'sha256'>> {
+  const { model, calibration } = planned;
+  const unfinished = await UnfinishedOutput.open(run.store, model, calibration, layout);
+  try {
+    yield* encode(run, model, calibration, layout, unfinished);
+    const evaluation = yield* check(run, planned, unfinished.path, options);
+    const sha256 = await sha256File(unfinished.path, run.signal);
+    await unfinished.publish(path.resolve(output));
+    return { evaluation, sha256 };
+  } catch (error) {
+    // Kept, a file that failed its check would fail it in every later run.
+    if (error instanceof BitsmithError && failedChecks.has(error.code)) await unfinished.discard();
+    throw error;
+  } finally {
+    await unfinished.release();
+  }
 }
+
+const failedChecks: ReadonlySet<string> = new Set(['OUTPUT_BROKEN', 'OUTPUT_NOT_FINITE']);
 
 /** Reopens and decodes the file; then, unless told not to, runs it beside the source. */
 async function* check(
   run: RunContext,
   { model, texts }: PlannedModel,
-  encoded: EncodedFile,
+  encodedPath: string,
   options: QuantizeOptions,
 ): Work<Evaluation | null> {
-  yield* verifyWeights(run, model, encoded.path);
+  yield* verifyWeights(run, model, encodedPath);
   if (options.verify === false) return null;
   const text = firstChunks(texts.report, options.verifyTokens ?? DEFAULT_VERIFY_TOKENS);
-  return (yield* evaluateFile(run, model, encoded.path, text)).evaluation;
+  return (yield* evaluateFile(run, model, encodedPath, text)).evaluation;
 }
 
 interface Finished {
