@@ -6,7 +6,10 @@ import { LlamaContext, type LlamaModel, type NodeObserver } from '@bitsmith/ggml
 
 const BATCH_TOKENS = 2048;
 
-/** A context that takes whole chunks of `contextTokens`, as many a batch as `BATCH_TOKENS` allow. */
+/** Logits of one batch, about: the engine holds them, and what is made of them is as large. */
+const BATCH_LOGIT_BYTES = 64 * 2 ** 20;
+
+/** A context that takes whole chunks of `contextTokens`, as many a batch as the limits above allow, but at least one. */
 export class ChunkRunner {
   readonly contextTokens: number;
   /** Chunks in one batch. */
@@ -26,7 +29,8 @@ export class ChunkRunner {
     options: { contextTokens: number; threads: number; chunks: number; observe?: NodeObserver },
   ): ChunkRunner {
     const { contextTokens, threads, chunks, observe } = options;
-    const sequences = Math.max(1, Math.min(chunks, Math.floor(BATCH_TOKENS / contextTokens)));
+    const batchTokens = Math.min(BATCH_TOKENS, BATCH_LOGIT_BYTES / (4 * model.vocabulary.size));
+    const sequences = Math.max(1, Math.min(chunks, Math.floor(batchTokens / contextTokens)));
     const context = LlamaContext.create(model, {
       contextTokens: contextTokens * sequences,
       batchTokens: contextTokens * sequences,

@@ -32,11 +32,17 @@ export type ProbeTask = TaskType<
 /** Weights a lane encodes at once. */
 const SLAB_WEIGHTS = 1 << 19;
 
-/** The untouched model's predictions at every scored position. */
+/**
+ * Tensors that share one run of the untouched model where the text takes several batches: its predictions are kept for
+ * one batch at a time, since those of a whole text would be gigabytes with a large vocabulary.
+ */
+const GROUP_TENSORS = 16;
+
+/** The untouched model's predictions at every scored position of a batch. */
 interface Baseline {
   readonly firstScored: number;
-  readonly probabilities: Float32Array[];
-  readonly references: ReferenceDistribution[][];
+  readonly probabilities: Float32Array;
+  readonly references: readonly ReferenceDistribution[];
 }
 
 export const runProbe: TaskHandler<ProbeTask> = async (parameters, report, settings) => {
@@ -52,17 +58,20 @@ export const runProbe: TaskHandler<ProbeTask> = async (parameters, report, setti
   try {
     const importance = await readImportance(parameters.importancePath);
     const slots = WeightSlots.discover(runner.context);
-    const baseline = measureBaseline(runner, model, chunks);
-    for (const { name, scheme } of tensors) {
-      const bytes = await encodeWhole(files, importance, name, scheme, settings);
-      slots.replace(name, scheme, bytes);
-      try {
-        const kl = divergences(runner, model, chunks, baseline);
-        const mean = meanWithError(kl);
-        if (!Number.isFinite(mean.value)) throw notFinite(name);
-        report({ tensor: name, klNats: mean.value, standardError: mean.standardError });
-      } finally {
-        slots.restore(name);
+    const batches = runner.batches(chunks);
+    for (const group of cutIntoGroups(tensors, batches.length)) {
+      const found = group.map((): number[] => []);
+      for (const batch of batches) {
+        const baseline = measureBaseline(runner, model, batch);
+        for (const [index, { name, scheme }] of group.entries()) {
+          slots.replace(name, scheme, await encodeWhole(files, importance, name, scheme, settings));
+          try {
+            found[index].push(...divergences(runner, model, batch, baseline));
+          } finally {
+            slots.restore(name);
+          }
+          if (batch === batches.at(-1)) report(summarize(name, found[index]));
+        }
       }
     }
     return null;
@@ -72,48 +81,48 @@ export const runProbe: TaskHandler<ProbeTask> = async (parameters, report, setti
   }
 };
 
+/** With a single batch its baseline serves all tensors. */
+function cutIntoGroups<Item>(items: readonly Item[], batches: number): (readonly Item[])[] {
+  const size = batches === 1 ? items.length : GROUP_TENSORS;
+  const groups: (readonly Item[])[] = [];
+  for (let first = 0; first < items.length; first += size) groups.push(items.slice(first, first + size));
+  return groups;
+}
+
+function summarize(tensor: string, klNats: readonly number[]): ProbeTask['event'] {
+  const mean = meanWithError(klNats);
+  if (!Number.isFinite(mean.value)) throw notFinite(tensor);
+  return { tensor, klNats: mean.value, standardError: mean.standardError };
+}
+
 /** The early positions of a chunk have little context to lose; they are left out. */
 function firstScoredPosition(contextTokens: number): number {
   return Math.floor(contextTokens / 8);
 }
 
-function measureBaseline(runner: ChunkRunner, model: LlamaModel, chunks: readonly Int32Array[]): Baseline {
+function measureBaseline(runner: ChunkRunner, model: LlamaModel, batch: readonly Int32Array[]): Baseline {
   const firstScored = firstScoredPosition(runner.contextTokens);
   const vocabulary = model.vocabulary.size;
-  const probabilities: Float32Array[] = [];
-  const references: ReferenceDistribution[][] = [];
-  for (const batch of runner.batches(chunks)) {
-    const logits = runner.run(batch, firstScored);
-    const rows = logits.length / vocabulary;
-    const kept = new Float32Array(logits.length);
-    references.push(
-      Array.from({ length: rows }, (_, row) =>
-        referenceDistribution(logits, row * vocabulary, vocabulary, kept, row * vocabulary),
-      ),
-    );
-    probabilities.push(kept);
-  }
+  const logits = runner.run(batch, firstScored);
+  const probabilities = new Float32Array(logits.length);
+  const references = Array.from({ length: logits.length / vocabulary }, (_, row) =>
+    referenceDistribution(logits, row * vocabulary, vocabulary, probabilities, row * vocabulary),
+  );
   return { firstScored, probabilities, references };
 }
 
 function divergences(
   runner: ChunkRunner,
   model: LlamaModel,
-  chunks: readonly Int32Array[],
-  baseline: Baseline,
+  batch: readonly Int32Array[],
+  { firstScored, probabilities, references }: Baseline,
 ): number[] {
   const vocabulary = model.vocabulary.size;
-  const kl: number[] = [];
-  runner.batches(chunks).forEach((batch, index) => {
-    const logits = runner.run(batch, baseline.firstScored);
-    baseline.references[index].forEach((reference, row) => {
-      const offset = row * vocabulary;
-      kl.push(
-        divergence(reference, baseline.probabilities[index], offset, logits, offset, vocabulary).klNats,
-      );
-    });
+  const logits = runner.run(batch, firstScored);
+  return references.map((reference, row) => {
+    const offset = row * vocabulary;
+    return divergence(reference, probabilities, offset, logits, offset, vocabulary).klNats;
   });
-  return kl;
 }
 
 /** The whole tensor in one scheme, where the model can read it. */
