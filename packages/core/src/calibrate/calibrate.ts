@@ -95,7 +95,13 @@ function wholeTask(run: RunContext, model: SourceModel, text: TokenizedText): Ta
   return {
     kind: 'importance',
     version: 1,
-    parameters: { contextTokens: text.contextTokens, chunks: text.chunks.length, ...engineKey(run.gpu) },
+    // The file names its text: the same words under another name make another file, whose hash a written model holds.
+    parameters: {
+      dataset: text.name,
+      contextTokens: text.contextTokens,
+      chunks: text.chunks.length,
+      ...engineKey(run.gpu),
+    },
     inputs: { model: model.sha256, text: text.sha256 },
   };
 }
