@@ -83,6 +83,10 @@ describe('arguments that make no sense end with code 2 and say why', () => {
     [['quantize', referenceModel, '--size', 'large'], '--size large: expected'],
     [['quantize', referenceModel, '--bpw', '-3'], '--bpw -3: expected'],
     [['quantize', referenceModel], 'expected a budget, found none'],
+    [
+      ['quantize', referenceModel, '--plan', 'plan.yaml', '--bpw', '4'],
+      'expected a plan file or a budget, found both: --bpw 4',
+    ],
     [['convert', 'x'], 'expected a value after --output'],
     [['evaluate', 'x'], 'expected FILE, found nothing'],
     [['cache', 'gc', '--older-than', 'never'], '--older-than never: expected a whole number'],

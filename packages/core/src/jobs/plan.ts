@@ -1,6 +1,6 @@
 /** @file From a model and a budget to a plan: open, check the budget, calibrate, measure, solve. */
 import { readFile } from 'node:fs/promises';
-import type { TensorType } from '@bitsmith/formats';
+import { BitsmithError, type TensorType } from '@bitsmith/formats';
 import { adoptCalibration, calibrate, type Calibration, datasetOf } from '../calibrate/calibrate.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
@@ -111,6 +111,7 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
   for (const file of outputs) await refuseUnwritable(file);
   const locks = (options.locks ?? []).map(parseLock);
   if (options.planFile === undefined) parseBudget(budgetOf(options));
+  else refuseBudgetBesidePlan(options);
   const corpus = await loadCorpus(options.text);
   const model = yield* openModel(options.model, {
     store: run.store,
@@ -161,6 +162,19 @@ function budgetOf(options: PlanOptions): {
   ratio?: string | number;
 } {
   return { size: options.size, bpw: options.bitsPerWeight, ratio: options.ratio };
+}
+
+/** A plan file has its own size: a budget beside it would be passed over in silence. */
+function refuseBudgetBesidePlan(options: PlanOptions): void {
+  const given = Object.entries(budgetOf(options)).filter(([, value]) => value !== undefined);
+  if (given.length === 0) return;
+  const flags = given.map(([name, value]) => `--${name} ${value}`).join(' ');
+  throw new BitsmithError(
+    'arguments',
+    'BUDGET_BESIDE_PLAN',
+    `expected a plan file or a budget, found both: ${flags}`,
+    { suggestion: 'Leave the budget out to take the plan as it is, or the plan file to make a new plan.' },
+  );
 }
 
 function budgetFor(options: PlanOptions, { model, storage, headerBytes: header }: Frame): Budget {
