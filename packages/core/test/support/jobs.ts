@@ -11,7 +11,6 @@ const repository = fileURLToPath(new URL('../../../../', import.meta.url));
 
 /** The bundled model: a Hugging Face folder. */
 export const orator = path.join(repository, 'models', 'orator-8m');
-const texts = path.join(repository, 'models', 'text');
 export const golden = fileURLToPath(new URL('../golden/', import.meta.url));
 
 export interface Finished<Result> {
