@@ -2,6 +2,7 @@
 import { BitsmithError, serializeError } from '@bitsmith/formats';
 import { runCalibrate } from '../calibrate/task.js';
 import { runEncode } from '../encode/task.js';
+import { runFinite } from '../encode/finite-task.js';
 import { runVerify } from '../encode/verify-task.js';
 import { runEvaluate } from '../evaluate/task.js';
 import { runErrors } from '../measure/errors-task.js';
@@ -11,6 +12,7 @@ import type { EngineReply, EngineRequest, EngineTasks, TaskKind } from './protoc
 import type { EngineSettings, TaskHandler } from './task-type.js';
 
 const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
+  finite: runFinite,
   tokenize: runTokenize,
   calibrate: runCalibrate,
   errors: runErrors,

@@ -5,6 +5,7 @@
 import type { SerializedError } from '@bitsmith/formats';
 import type { CalibrateTask } from '../calibrate/task.js';
 import type { EncodeTask } from '../encode/task.js';
+import type { FiniteTask } from '../encode/finite-task.js';
 import type { VerifyTask } from '../encode/verify-task.js';
 import type { EvaluateTask } from '../evaluate/task.js';
 import type { ErrorsTask } from '../measure/errors-task.js';
@@ -13,6 +14,7 @@ import type { TokenizeTask } from '../text/task.js';
 
 /** Every kind of work an engine does. */
 export interface EngineTasks {
+  finite: FiniteTask;
   tokenize: TokenizeTask;
   calibrate: CalibrateTask;
   errors: ErrorsTask;

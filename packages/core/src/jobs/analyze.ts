@@ -1,6 +1,7 @@
 /** @file What every tensor costs, without a budget: the importance matrix as a file, and the ranking of the tensors. */
 import path from 'node:path';
 import type { Calibration } from '../calibrate/calibrate.js';
+import { refuseNonFiniteWeights } from '../encode/finite.js';
 import type { Evidence } from '../evaluate/types.js';
 import { copyIntoPlace } from '../io/file-sink.js';
 import { measure } from '../measure/measure.js';
@@ -67,6 +68,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
     signal: run.signal,
   });
   if (options.output !== undefined) await refuseSource(options.output, model);
+  await refuseNonFiniteWeights(run, model);
   const texts = await prepareTexts(run, model, corpus, options);
   const calibration = yield* calibrationFor(run, model, texts, options);
   const storage = storageOptions(model.tensors);

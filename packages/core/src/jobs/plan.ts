@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { BitsmithError, type TensorType } from '@bitsmith/formats';
 import { adoptCalibration, calibrate, type Calibration, datasetOf } from '../calibrate/calibrate.js';
+import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
 import { readImportance } from '../io/read-importance.js';
@@ -125,6 +126,7 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
   const frame: Frame = { model, storage, headerBytes: headerBytes(model, dataset) };
   const planFile = options.planFile === undefined ? null : await loadPlanFile(options.planFile, model);
   const budget = planFile === null ? budgetFor(options, frame) : null;
+  await refuseNonFiniteWeights(run, model);
   const texts = await prepareTexts(run, model, corpus, options);
   const calibration = yield* calibrationFor(run, model, texts, options);
 
