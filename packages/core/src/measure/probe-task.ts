@@ -82,8 +82,8 @@ export const runProbe: TaskHandler<ProbeTask> = async (parameters, report, setti
 };
 
 /** With a single batch its baseline serves all tensors. */
-function cutIntoGroups<Item>(items: readonly Item[], batches: number): (readonly Item[])[] {
-  const size = batches === 1 ? items.length : GROUP_TENSORS;
+export function cutIntoGroups<Item>(items: readonly Item[], batches: number): (readonly Item[])[] {
+  const size = batches === 1 ? Math.max(1, items.length) : GROUP_TENSORS;
   const groups: (readonly Item[])[] = [];
   for (let first = 0; first < items.length; first += size) groups.push(items.slice(first, first + size));
   return groups;
