@@ -28,6 +28,13 @@ export async function acquireLock(file: string): Promise<() => Promise<void>> {
   throw inProgress(await holderOf(lock), lock);
 }
 
+/** Whether a living process holds the lock. */
+export async function isLocked(file: string): Promise<boolean> {
+  const lock = path.resolve(file);
+  const holder = await holderOf(lock);
+  return holder !== null && isAlive(holder, lock);
+}
+
 async function take(lock: string): Promise<boolean> {
   try {
     const { processId, startedMs } = thisProcess();

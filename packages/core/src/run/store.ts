@@ -9,7 +9,8 @@ import path from 'node:path';
 import { ensureFolder, moveIntoPlace, writeAtomically } from '../io/file-sink.js';
 import { fileError } from '../io/file-errors.js';
 import { canonicalJson, sha256, sha256File } from '../io/hash.js';
-import { isRunning, machineTag, thisProcess } from './process-identity.js';
+import { isLocked } from './lock.js';
+import { isRunning, machineTag, type ProcessIdentity, thisProcess } from './process-identity.js';
 
 /** What identifies a task's result. `version` changes when the code computes something else from the same inputs. */
 export interface TaskIdentity {
@@ -109,9 +110,8 @@ export class ArtifactStore {
   /** Drops temporary files of processes that were killed: nothing continues them, and a source can be large. */
   private async sweep(): Promise<void> {
     for (const name of await readdir(this.workFolder)) {
-      const owner = /^\.?([0-9a-f]{8})-(\d+)-(\d+)-/.exec(name);
-      if (owner === null || owner[1] !== machineTag) continue;
-      if (isRunning({ processId: Number(owner[2]), startedMs: Number(owner[3]) })) continue;
+      const owner = ownerOf(name);
+      if (owner === null || owner.machine !== machineTag || isRunning(owner)) continue;
       await rm(path.join(this.workFolder, name), { force: true });
     }
   }
@@ -173,11 +173,19 @@ export class ArtifactStore {
     return folder === this.hubFolder ? 'download' : path.basename(parent);
   }
 
-  /** Deletes artifacts not used since `before`; returns what went. */
+  /** Whether a running process is making it: a temporary file, or an unfinished output with its journal and lock. */
+  private async isInWork({ kind, name, path: file }: StoredArtifact): Promise<boolean> {
+    if (kind !== 'unfinished') return false;
+    const owner = ownerOf(name);
+    if (owner !== null) return owner.machine === machineTag && isRunning(owner);
+    return isLocked(path.join(path.dirname(file), `${name.replace(/\.[a-z]+$/, '')}.lock`));
+  }
+
+  /** Deletes artifacts not used since `before`, but for what a run is making; returns what went. */
   async collect(before: Date): Promise<StoredArtifact[]> {
     const removed: StoredArtifact[] = [];
     for (const artifact of await this.list()) {
-      if (artifact.lastUsed >= before) continue;
+      if (artifact.lastUsed >= before || (await this.isInWork(artifact))) continue;
       await rm(artifact.path, { force: true });
       removed.push(artifact);
     }
@@ -198,6 +206,13 @@ export class ArtifactStore {
     await ensureFolder(path.dirname(to));
     await rename(from, to);
   }
+}
+
+/** Who makes a temporary file, as `temporaryPath` names it. */
+function ownerOf(name: string): (ProcessIdentity & { readonly machine: string }) | null {
+  const parts = /^\.?([0-9a-f]{8})-(\d+)-(\d+)-/.exec(name);
+  if (parts === null) return null;
+  return { machine: parts[1], processId: Number(parts[2]), startedMs: Number(parts[3]) };
 }
 
 /** The name of a task's result: SHA-256 over its canonical identity. */

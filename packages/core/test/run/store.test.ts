@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/p
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { sha256 } from '../../src/io/hash.js';
+import { acquireLock } from '../../src/run/lock.js';
 import { ArtifactStore, taskKey, type TaskIdentity } from '../../src/run/store.js';
 import { expectFailure } from '../support/errors.js';
 import { temporaryFolder } from '../support/temporary.js';
@@ -174,6 +175,19 @@ describe('housekeeping', () => {
     await utimes(store.pathOf(task, 'json'), old, old);
     await store.readJson(task);
     expect(await store.collect(new Date('2021-01-01'))).toEqual([]);
+  });
+
+  test('leaves what a running process makes, until it is done', async () => {
+    const store = await freshStore();
+    const unfinished = path.join(store.workFolder, 'abc');
+    const files = [`${unfinished}.gguf`, `${unfinished}.journal`, store.temporaryPath('gguf')];
+    for (const file of files) await writeFile(file, 'x');
+    const release = await acquireLock(`${unfinished}.lock`);
+    const later = new Date(Date.now() + 60_000);
+    expect(await store.collect(later)).toEqual([]);
+    await release();
+    const removed = await store.collect(later);
+    expect(removed.map((artifact) => artifact.path).sort()).toEqual(files.slice(0, 2).sort());
   });
 
   test('a file that vanishes meanwhile is no failure', async () => {
