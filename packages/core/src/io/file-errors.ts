@@ -15,6 +15,11 @@ const causes: Record<string, (path: string, access: Access, cause: unknown) => B
   ENOSPC: (path, _access, cause) => full(path, cause),
   EDQUOT: (path, _access, cause) => full(path, cause),
   EFBIG: (path, _access, cause) => full(path, cause),
+  ENOMEM: (path, access, cause) =>
+    new BitsmithError('resources', 'MEMORY_EXHAUSTED', `not enough memory to ${access} ${path}`, {
+      suggestion: 'Close other programs, or take a machine with more memory. Finished work is kept.',
+      cause,
+    }),
   EIO: (path, access, cause) =>
     new BitsmithError('resources', 'DISK_FAILED', `the disk failed to ${access} ${path}`, {
       suggestion: 'Check the disk, or use another one. Finished work is kept.',

@@ -1,9 +1,10 @@
 /** @file The main job: a model and a budget in, the smallest file that loses least out, with the loss measured on it. */
 import { randomUUID } from 'node:crypto';
+import { stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { BitsmithError, type GgufLayout, tensorByteLength } from '@bitsmith/formats';
 import { encode } from '../encode/encode.js';
-import { UnfinishedOutput } from '../encode/unfinished-output.js';
+import { refuseTooLittleSpace, UnfinishedOutput } from '../encode/unfinished-output.js';
 import { verifyWeights } from '../encode/verify.js';
 import { evaluateFile } from '../evaluate/evaluate.js';
 import type { Evaluation } from '../evaluate/types.js';
@@ -16,7 +17,7 @@ import { describeVersions } from '../run/versions.js';
 import { timed } from '../run/work.js';
 import { firstChunks, type TokenizedText } from '../text/tokenize.js';
 import { layoutOutput } from '../write/gguf.js';
-import { refuseSource } from './output.js';
+import { refuseSource, refuseUnwritable } from './output.js';
 import { type PlanOptions, type PlannedModel, planModel } from './plan.js';
 
 export interface QuantizeOptions extends PlanOptions {
@@ -44,10 +45,12 @@ async function* quantizeIn(run: RunContext, options: QuantizeOptions): Work<Quan
   const started = performance.now();
   const memory = new MemoryWatch(() => run.engine.processId);
   try {
+    if (options.output === undefined) await refuseUnwritable(UNNAMED);
     const planned = yield* timed(planModel(run, options, options.output), seconds);
     const output = options.output ?? defaultOutput(planned);
     await refuseSource(output, planned.model);
     const layout = layoutOf(planned);
+    await refuseFullDisk(run, output, layout);
     const made = yield* timed(make(run, planned, layout, output, options), seconds);
     seconds.total = (performance.now() - started) / 1000;
     const result = await describeResult(run, { planned, layout, ...made, output, seconds, memory });
@@ -57,6 +60,9 @@ async function* quantizeIn(run: RunContext, options: QuantizeOptions): Work<Quan
     memory.stop();
   }
 }
+
+/** Stands for the default output until the plan names it: only its folder matters so far. */
+const UNNAMED = 'bitsmith.gguf';
 
 function defaultOutput({ model, plan }: PlannedModel): string {
   const name = path.basename(model.location, '.gguf').replace(/[^\w.-]+/g, '-');
@@ -73,6 +79,19 @@ function layoutOf({ model, schemes, plan, calibration }: PlannedModel): GgufLayo
     );
   }
   return layout;
+}
+
+/** Where the output's disk is not the store's, the finished file is copied there. */
+async function refuseFullDisk(
+  { store }: RunContext,
+  output: string,
+  { byteLength }: GgufLayout,
+): Promise<void> {
+  const folder = path.dirname(path.resolve(output));
+  const [here, there] = await Promise.all([stat(store.workFolder), stat(folder)]);
+  if (here.dev === there.dev) return;
+  const { bavail, bsize } = await statfs(folder);
+  refuseTooLittleSpace(bavail * bsize, byteLength, folder);
 }
 
 /** Encodes, checks and publishes; no other run touches the unfinished file meanwhile. */
