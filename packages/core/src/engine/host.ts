@@ -1,6 +1,6 @@
 /**
  * @file The parent's side of the engine. Native code can abort, so it lives in a child process: requests go over IPC, a
- * death becomes a typed `ENGINE_CRASHED` error with the task and the engine's last words, and the next request starts a
+ * death becomes a typed error (`ENGINE_CRASHED` and its kin) with the task and the engine's last words, and the next request starts a
  * new engine.
  */
 import { type ChildProcess, fork } from 'node:child_process';
@@ -42,7 +42,7 @@ export class EngineHost {
 
   /**
    * Runs one task in the engine. Aborting kills the engine: native work cannot be interrupted otherwise.
-   * @throws BitsmithError `ENGINE_CRASHED` when the process dies, `ENGINE_CLOSED` after `close`, or the task's own error.
+   * @throws BitsmithError `ENGINE_CRASHED`, `ENGINE_KILLED` or `ENGINE_OUT_OF_MEMORY` when the process dies, `ENGINE_CLOSED` after `close`, or the task's own error.
    */
   async run<Kind extends TaskKind>(
     kind: Kind,
@@ -88,6 +88,7 @@ export class EngineHost {
     this.closed = true;
     for (const [id, { kind }] of this.pending) this.fail(id, afterClose(kind));
     const child = this.child;
+    this.child = undefined;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGKILL');
@@ -157,16 +158,28 @@ function afterClose(kind: TaskKind): BitsmithError {
   );
 }
 
+const AGAIN = 'Run the same command again: finished work is kept.';
+
+/** What the native code says when an allocation fails. */
+const NO_MEMORY = /bad_alloc|failed to allocate|mem_buffer != NULL|out of memory|cannot allocate memory/i;
+
 function crashed(kind: TaskKind, how: string, lastWords: string, cause?: unknown): BitsmithError {
   const words = lastWords.trim().split('\n').slice(-6).join('\n');
-  return new BitsmithError(
-    'engine',
-    'ENGINE_CRASHED',
-    `the engine ${how} during the task "${kind}"${words === '' ? '' : `; its last words:\n${words}`}`,
-    {
-      suggestion:
-        'Run the same command again: finished work is kept. If it happens again with the same last words, the source file may be damaged or the machine out of memory.',
+  const message = `the engine ${how} during the task "${kind}"${words === '' ? '' : `; its last words:\n${words}`}`;
+  if (NO_MEMORY.test(words)) {
+    return new BitsmithError('resources', 'ENGINE_OUT_OF_MEMORY', message, {
+      suggestion: `Use a shorter --context, close other programs, or take a machine with more memory. ${AGAIN}`,
       cause,
-    },
-  );
+    });
+  }
+  if (how.endsWith('SIGKILL')) {
+    return new BitsmithError('resources', 'ENGINE_KILLED', message, {
+      suggestion: `Most likely the system ended it because memory ran out: use a shorter --context, close other programs, or take a machine with more memory. ${AGAIN}`,
+      cause,
+    });
+  }
+  return new BitsmithError('engine', 'ENGINE_CRASHED', message, {
+    suggestion: `${AGAIN} If it happens again with the same last words, the source file may be damaged or the machine out of memory.`,
+    cause,
+  });
 }

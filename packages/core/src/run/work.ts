@@ -98,8 +98,11 @@ export async function againAfterCrash<Result>(
   }
 }
 
+/** Every way in which an engine process dies under a task. */
+const CRASHES: ReadonlySet<string> = new Set(['ENGINE_CRASHED', 'ENGINE_KILLED', 'ENGINE_OUT_OF_MEMORY']);
+
 function isCrash(error: unknown): error is BitsmithError {
-  return error instanceof BitsmithError && error.code === 'ENGINE_CRASHED';
+  return error instanceof BitsmithError && CRASHES.has(error.code);
 }
 
 /** Sums up the seconds of each stage as the events pass by. */

@@ -56,13 +56,14 @@ describe('answers', () => {
 
 describe('deaths', () => {
   test.each([
-    ['exit', 'ended with exit code 7'],
-    ['abort', 'was killed by SIGABRT'],
-    ['kill', 'was killed by SIGKILL'],
-  ])('by %s: a typed error with the task and the last words', async (how, words) => {
+    ['exit', 'ended with exit code 7', 'engine', 'ENGINE_CRASHED'],
+    ['abort', 'was killed by SIGABRT', 'engine', 'ENGINE_CRASHED'],
+    ['kill', 'was killed by SIGKILL', 'resources', 'ENGINE_KILLED'],
+    ['std::bad_alloc', 'was killed by SIGABRT', 'resources', 'ENGINE_OUT_OF_MEMORY'],
+  ])('by %s: a typed error with the task and the last words', async (how, words, kind, code) => {
     const host = hostOf('dies');
     const error = await failure(() => runOn(host)('verify', { how }));
-    expect(error).toMatchObject({ kind: 'engine', code: 'ENGINE_CRASHED' });
+    expect(error).toMatchObject({ kind, code });
     expect(error.message).toContain(`the engine ${words} during the task "verify"`);
     expect(error.message).toContain(`GGML_ASSERT failed: ${how}`);
     expect(error.suggestion).toMatch(/finished work is kept/);
@@ -74,7 +75,7 @@ describe('deaths', () => {
     const second = runOn(host)('verify', 2).catch((error: { code: string }) => error.code);
     const before = host.processId as number;
     process.kill(before, 'SIGKILL');
-    expect(await Promise.all([first, second])).toEqual(['ENGINE_CRASHED', 'ENGINE_CRASHED']);
+    expect(await Promise.all([first, second])).toEqual(['ENGINE_KILLED', 'ENGINE_KILLED']);
     const started = new Promise<number>((resolve) => {
       const onEvent = (event: unknown): void => resolve((event as { process: number }).process);
       runOn(host)('verify', 3, { onEvent }).catch(() => undefined);

@@ -2,7 +2,7 @@
 process.on('message', ({ parameters: { how } }) => {
   process.stderr.write(`GGML_ASSERT failed: ${how}\n`, () => {
     if (how === 'exit') process.exit(7);
-    process.kill(process.pid, how === 'abort' ? 'SIGABRT' : 'SIGKILL');
+    process.kill(process.pid, how === 'kill' ? 'SIGKILL' : 'SIGABRT');
   });
 });
 process.on('disconnect', () => process.exit(0));
