@@ -52,10 +52,29 @@ export class EncoderLane {
       // Encoding checks the decoded weights; only here it is known whose they are.
       if (error instanceof BitsmithError && error.code === 'VALUES_NOT_FINITE')
         throw notFinite(tensor, slab, bytes);
+      if (isOverflow(error)) throw tooLarge(tensor, slab, scheme);
       throw error;
     }
     return encoded;
   }
+}
+
+/** Whether an encoder refused weights because they, or a scale of theirs, are too large for its scheme. */
+export function isOverflow(error: unknown): boolean {
+  return (
+    error instanceof BitsmithError &&
+    (error.code === 'VALUES_TOO_LARGE' || error.code === 'ENCODED_NOT_FINITE')
+  );
+}
+
+function tooLarge(tensor: StoredTensor, { firstRow, rows }: Slab, scheme: TensorType): BitsmithError {
+  const pattern = `^${tensor.name.replaceAll('.', String.raw`\.`)}$`;
+  return new BitsmithError(
+    'validation',
+    'WEIGHT_TOO_LARGE',
+    `expected weights that ${scheme} can hold in ${tensor.name}, rows ${firstRow} to ${firstRow + rows - 1}, found larger ones`,
+    { suggestion: `Keep the tensor as it is stored: --lock '${pattern}=keep'` },
+  );
 }
 
 function notFinite(tensor: StoredTensor, slab: Slab, bytes: Uint8Array): BitsmithError {

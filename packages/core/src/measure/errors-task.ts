@@ -6,6 +6,7 @@
 import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
 import { decodeRows, encodeRows, type Engine, prepareCodebooks, weightedError } from '@bitsmith/ggml';
 import { ROW_COUNTS } from '../calibrate/accumulator.js';
+import { isOverflow } from '../encode/encode-rows.js';
 import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { nativeEngine } from '../engine/session.js';
 import { readImportance } from '../io/read-importance.js';
@@ -104,7 +105,12 @@ async function errorOf(engine: Engine, samples: readonly RowSample[], scheme: Te
   let error = 0;
   for (const { values, rows, rowLength, rowWeights, importance } of samples) {
     const bytes = new Uint8Array(tensorByteLength(scheme, [rowLength, rows]));
-    await encodeRows(engine, { type: scheme, values, rows, rowLength, importance }, bytes);
+    try {
+      await encodeRows(engine, { type: scheme, values, rows, rowLength, importance }, bytes);
+    } catch (error) {
+      if (isOverflow(error)) return Number.POSITIVE_INFINITY;
+      throw error;
+    }
     const decoded = new Float32Array(values.length);
     await decodeRows(engine, { type: scheme, bytes, rows, rowLength }, decoded);
     error += weightedError(values, decoded, rows, rowLength, importance, rowWeights);
