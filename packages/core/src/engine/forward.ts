@@ -3,6 +3,7 @@
  * can be compared with theirs.
  */
 import { LlamaContext, type LlamaModel, type NodeObserver } from '@bitsmith/ggml';
+import { contextBytes, type ContextShape, memoryLimit, refuseTooLittleMemory } from './memory-need.js';
 
 const BATCH_TOKENS = 2048;
 
@@ -31,6 +32,7 @@ export class ChunkRunner {
     const { contextTokens, threads, chunks, observe } = options;
     const batchTokens = Math.min(BATCH_TOKENS, BATCH_LOGIT_BYTES / (4 * model.vocabulary.size));
     const sequences = Math.max(1, Math.min(chunks, Math.floor(batchTokens / contextTokens)));
+    refuseTooLittleMemory(contextBytes(shapeOf(model, contextTokens * sequences)), memoryLimit());
     const context = LlamaContext.create(model, {
       contextTokens: contextTokens * sequences,
       batchTokens: contextTokens * sequences,
@@ -77,4 +79,18 @@ export class ChunkRunner {
   dispose(): void {
     this.context.dispose();
   }
+}
+
+/** Logits are asked for in half of a context's positions at the least. */
+function shapeOf(model: LlamaModel, tokens: number): ContextShape {
+  const architecture = model.metadata('general.architecture') ?? '';
+  const read = (key: string): number => Number(model.metadata(`${architecture}.attention.${key}`) ?? 0) || 0;
+  const entries = read('key_length') + read('value_length');
+  return {
+    tokens,
+    outputs: Math.floor(tokens / 2),
+    vocabulary: model.vocabulary.size,
+    layers: model.layers,
+    cachedPerLayer: read('head_count_kv') * entries,
+  };
 }
