@@ -17,6 +17,7 @@ export type VerifyTask = TaskType<
 >;
 
 const SLAB_WEIGHTS = 1 << 18;
+const NEGLIGIBLE_WEIGHT = 1e-7;
 
 export const runVerify: TaskHandler<VerifyTask> = async ({ files, outputPath }, report, settings) => {
   const engine = nativeEngine(settings);
@@ -77,6 +78,10 @@ async function relativeErrorOf(
       squaredError += difference * difference;
       squares += before[i] * before[i];
     }
+  }
+  // Weights below this are zero to the half-precision scales of most schemes, and to the model.
+  if (squaredError === squares && squares > tensor.rows * tensor.rowLength * NEGLIGIBLE_WEIGHT ** 2) {
+    throw broken(`expected the weights of ${name} in the written file, found nothing but zeros`);
   }
   const relative = squares === 0 ? Math.sqrt(squaredError) : Math.sqrt(squaredError / squares);
   if (!Number.isFinite(relative))

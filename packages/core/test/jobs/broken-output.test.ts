@@ -1,5 +1,5 @@
 import { closeSync, fstatSync, openSync, readdirSync, writeSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { quantize } from '../../src/jobs/quantize.js';
@@ -12,25 +12,34 @@ const output = path.join(home, 'small.gguf');
 const work = path.join(home, 'work');
 const options = { ...smallRun, home, output, verify: false };
 
-/** Other bytes at the end of the written file, where a tensor lies that is kept as it is. */
-function damage(): void {
+/** Overwrites the data of the written file from `start`, a share of its length, to the end. */
+function damage(start: number, byte: number): void {
   const name = readdirSync(work).find((file) => file.endsWith('.gguf')) as string;
   const handle = openSync(path.join(work, name), 'r+');
-  writeSync(handle, new Uint8Array(64).fill(0x5a), 0, 64, fstatSync(handle).size - 64);
+  const { size } = fstatSync(handle);
+  const from = Math.floor(size * start);
+  writeSync(handle, new Uint8Array(size - from).fill(byte), 0, size - from, from);
   closeSync(handle);
 }
 
-test(
-  'a file that the disk changed is not published, and the next run makes it anew',
+const damages = [
+  // A tensor that is kept as it is lies at the very end.
+  { name: 'other bytes', start: 0.9999, byte: 0x5a },
+  { name: 'zeros, as of blocks that never reached the disk', start: 0.5, byte: 0 },
+];
+
+test.each(damages)(
+  'a file that the disk changed ($name) is not published, and the next run makes it anew',
   { timeout: 300_000 },
-  async () => {
+  async ({ start, byte }) => {
     const run = runJob(quantize(options), (event) => {
-      if (event.type === 'stage-end' && event.stage === 'encode') damage();
+      if (event.type === 'stage-end' && event.stage === 'encode') damage(start, byte);
     });
     await expect(run).rejects.toMatchObject({ kind: 'validation', code: 'OUTPUT_BROKEN' });
     expect(await readdir(home)).not.toContain('small.gguf');
     expect(await readdir(work)).toEqual([]);
     const { result } = await runJob(quantize(options));
     expect(result.output.path).toBe(output);
+    await rm(output);
   },
 );
