@@ -108,6 +108,8 @@ async function* make(
     yield* encode(run, model, calibration, layout, unfinished);
     const evaluation = yield* check(run, planned, unfinished.path, options);
     const sha256 = await sha256File(unfinished.path, run.signal);
+    // The engine has the file mapped, and not every system lets a mapped file be renamed.
+    await run.engine.close();
     await unfinished.publish(path.resolve(output));
     return { evaluation, sha256 };
   } catch (error) {
