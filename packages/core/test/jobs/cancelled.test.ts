@@ -1,22 +1,14 @@
-import { mkdir, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { quantize } from '../../src/jobs/quantize.js';
 import type { RunEvent, Stage } from '../../src/run/events.js';
 import { hashOf, runJob } from '../support/jobs.js';
 import { childrenOf, isAlive } from '../support/processes.js';
-import { smallRun } from '../support/small-run.js';
-import { temporaryFolder } from '../support/temporary.js';
+import { places, smallRun } from '../support/small-run.js';
 
-const root = await temporaryFolder();
-let count = 0;
+const freshPlace = await places();
 let reference: string;
-
-async function freshPlace() {
-  const folder = path.join(root, String(count++));
-  await mkdir(path.join(folder, 'out'), { recursive: true });
-  return { home: path.join(folder, 'home'), output: path.join(folder, 'out', 'small.gguf') };
-}
 
 /** Engines of this process: nothing else here starts children. */
 const engines = (): number[] => childrenOf(process.pid).filter(isAlive);

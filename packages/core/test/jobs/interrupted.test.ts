@@ -1,29 +1,13 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { RunEvent } from '../../src/run/events.js';
 import { hashOf, orator, snapshot } from '../support/jobs.js';
-import { childrenOf, groupGone, processGone } from '../support/processes.js';
+import { groupGone } from '../support/processes.js';
 import { randomFrom } from '../support/random.js';
-import { type Line, smallRun, startProgram } from '../support/small-run.js';
-import { temporaryFolder } from '../support/temporary.js';
+import { type Line, noSignals, type Place, places, smallRun, startProgram } from '../support/small-run.js';
 
 const KILLS = 20;
-const root = await temporaryFolder();
-let count = 0;
-
-interface Place {
-  readonly home: string;
-  readonly outputFolder: string;
-  readonly output: string;
-}
-
-async function freshPlace(): Promise<Place> {
-  const folder = path.join(root, String(count++));
-  const outputFolder = path.join(folder, 'out');
-  await mkdir(outputFolder, { recursive: true });
-  return { home: path.join(folder, 'home'), outputFolder, output: path.join(outputFolder, 'small.gguf') };
-}
+const freshPlace = await places();
 
 /** A stretch of a run: what begins it, and how long it lasts undisturbed. */
 interface Stretch {
@@ -103,7 +87,7 @@ beforeAll(async () => {
   reference = await runUninterrupted();
 }, 300_000);
 
-describe('a run that is killed', () => {
+describe.skipIf(noSignals)('a run that is killed (needs signals)', () => {
   test(
     `at ${KILLS} random moments ends with the bytes of one that is not, every time it is run again`,
     { timeout: 900_000 },
@@ -152,37 +136,4 @@ describe('a run that is killed', () => {
     expect(again.filter((item) => complete.includes(JSON.stringify(item)))).toEqual([]);
     expect(lines.at(-1)).toMatchObject({ type: 'result', sha256: reference.sha256 });
   });
-});
-
-describe('an engine that is killed', () => {
-  // Several batches: the first one's report is then heard while the second is computed.
-  const options = { ...smallRun, calibrationTokens: 4096 };
-  let undisturbed: readonly Line[];
-
-  beforeAll(async () => {
-    undisturbed = await startProgram({ ...options, ...(await freshPlace()) }).ended;
-  }, 300_000);
-
-  test.each(['calibrate', 'measure', 'encode', 'verify'] as const)(
-    'in %s: the run goes on with a new one, says so, and ends with the same bytes',
-    { timeout: 300_000 },
-    async (stage) => {
-      let killed: number | undefined;
-      const kill = (line: Line): void => {
-        if (line.type !== 'progress' || line.stage !== stage || killed !== undefined) return;
-        [killed] = childrenOf(program.child.pid as number);
-        process.kill(killed as number, 'SIGKILL');
-      };
-      const program = startProgram({ ...options, ...(await freshPlace()) }, { onLine: kill });
-      const lines = await program.ended;
-      await processGone(killed as number);
-      const notes = lines.filter((line): line is RunEvent & { type: 'note' } => line.type === 'note');
-      expect(notes.map(({ level }) => level)).toEqual(['warning']);
-      expect(notes[0].message).toMatch(
-        /the engine (was killed by SIGKILL|could not be reached) during the task/,
-      );
-      expect(lines.at(-1)).toMatchObject({ type: 'result' });
-      expect(lines.at(-1)).toEqual(undisturbed.at(-1));
-    },
-  );
 });

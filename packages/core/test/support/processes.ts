@@ -34,8 +34,12 @@ export async function groupGone(group: number): Promise<void> {
   await expect.poll(left, { timeout: 20_000, interval: 20 }).toBe(false);
 }
 
-/** Processes that another one started. */
+/** Processes that another one started; none where the system has no `ps`. */
 export function childrenOf(processId: number): number[] {
-  const { stdout } = spawnSync('ps', ['-o', 'pid=', '--ppid', String(processId)], { encoding: 'utf8' });
-  return stdout.trim().split(/\s+/).filter(Boolean).map(Number);
+  const { stdout } = spawnSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' });
+  const pairs = (stdout ?? '')
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number));
+  return pairs.filter(([, parent]) => parent === processId).map(([child]) => child);
 }

@@ -3,11 +3,14 @@
  * good as a model and all the same in every other respect.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { QuantizeOptions } from '../../src/jobs/quantize.js';
 import type { RunEvent } from '../../src/run/events.js';
 import { orator } from './jobs.js';
+import { temporaryFolder } from './temporary.js';
 
 const entry = fileURLToPath(new URL('../jobs/entries/quantize.mjs', import.meta.url));
 
@@ -55,4 +58,26 @@ export function startProgram(
   });
   const ended = new Promise<readonly Line[]>((resolve) => child.once('close', () => resolve(lines)));
   return { child, ended };
+}
+
+/** Windows ends processes, but not groups of them at once. */
+export const noSignals = process.platform === 'win32';
+
+/** Where one run works. */
+export interface Place {
+  readonly home: string;
+  readonly outputFolder: string;
+  readonly output: string;
+}
+
+/** Gives out fresh places in a folder that goes with the test file. */
+export async function places(): Promise<() => Promise<Place>> {
+  const root = await temporaryFolder();
+  let count = 0;
+  return async () => {
+    const folder = path.join(root, String(count++));
+    const outputFolder = path.join(folder, 'out');
+    await mkdir(outputFolder, { recursive: true });
+    return { home: path.join(folder, 'home'), outputFolder, output: path.join(outputFolder, 'small.gguf') };
+  };
 }

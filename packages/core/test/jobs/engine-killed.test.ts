@@ -1,0 +1,39 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { RunEvent } from '../../src/run/events.js';
+import { childrenOf, processGone } from '../support/processes.js';
+import { type Line, noSignals, places, smallRun, startProgram } from '../support/small-run.js';
+
+const freshPlace = await places();
+
+describe.skipIf(noSignals)('an engine that is killed (needs signals)', () => {
+  // Several batches: the first one's report is then heard while the second is computed.
+  const options = { ...smallRun, calibrationTokens: 4096 };
+  let undisturbed: readonly Line[];
+
+  beforeAll(async () => {
+    undisturbed = await startProgram({ ...options, ...(await freshPlace()) }).ended;
+  }, 300_000);
+
+  test.each(['calibrate', 'measure', 'encode', 'verify'] as const)(
+    'in %s: the run goes on with a new one, says so, and ends with the same bytes',
+    { timeout: 300_000 },
+    async (stage) => {
+      let killed: number | undefined;
+      const kill = (line: Line): void => {
+        if (line.type !== 'progress' || line.stage !== stage || killed !== undefined) return;
+        [killed] = childrenOf(program.child.pid as number);
+        process.kill(killed as number, 'SIGKILL');
+      };
+      const program = startProgram({ ...options, ...(await freshPlace()) }, { onLine: kill });
+      const lines = await program.ended;
+      await processGone(killed as number);
+      const notes = lines.filter((line): line is RunEvent & { type: 'note' } => line.type === 'note');
+      expect(notes.map(({ level }) => level)).toEqual(['warning']);
+      expect(notes[0].message).toMatch(
+        /the engine (was killed by SIGKILL|could not be reached) during the task/,
+      );
+      expect(lines.at(-1)).toMatchObject({ type: 'result' });
+      expect(lines.at(-1)).toEqual(undisturbed.at(-1));
+    },
+  );
+});
