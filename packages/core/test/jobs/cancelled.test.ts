@@ -37,6 +37,8 @@ describe('an aborted run', () => {
       await expect(runJob(job, abort)).rejects.toBe(reason);
       expect(engines()).toEqual([]);
       expect(await readdir(path.dirname(place.output))).toEqual([]);
+      // Runs that end anywhere continue to the same bytes: the tests that kill show it; here for the costliest stage.
+      if (stage !== 'encode') return;
       await runJob(quantize({ ...smallRun, ...place }));
       expect(await hashOf(place.output)).toBe(reference);
     },
