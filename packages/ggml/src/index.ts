@@ -15,9 +15,11 @@ export type { EngineDescription, GpuDevice } from './api/description.js';
 export {
   decodeRows,
   encodeRows,
+  encodeStoredRows,
   type DecodeRequest,
   type EncodeOptions,
   type EncodeRequest,
+  type StoredRequest,
 } from './api/encode.js';
 export { loadEngine, type Engine, type EngineOptions } from './api/engine.js';
 export { checkFinite, findNonFinite } from './api/finite.js';

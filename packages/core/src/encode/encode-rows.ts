@@ -1,6 +1,13 @@
 /** @file Rows of a stored tensor to rows in another scheme: read, decode to floats, check, encode. */
 import { BitsmithError, type ImportanceMatrix, tensorTypes, type TensorType } from '@bitsmith/formats';
-import { checkFinite, decodeRows, encodeRows, type Engine, findNonFinite } from '@bitsmith/ggml';
+import {
+  checkFinite,
+  decodeRows,
+  encodeRows,
+  encodeStoredRows,
+  type Engine,
+  findNonFinite,
+} from '@bitsmith/ggml';
 import { type ColumnWeights, columnWeights, vectorOfRow } from '../calibrate/column-weights.js';
 import type { StoredTensor, WeightFiles } from '../model/weight-files.js';
 import type { Slab } from './slabs.js';
@@ -40,12 +47,14 @@ export class EncoderLane {
       if (!(await checkFinite(this.engine, type, bytes))) throw notFinite(tensor, slab, bytes);
       return bytes;
     }
-    const values = (this.values = grownFloats(this.values, rows * rowLength)).subarray(0, rows * rowLength);
-    await decodeRows(this.engine, { type, bytes, rows, rowLength }, values);
     const { blockSize, blockBytes } = tensorTypes[scheme];
     const length = (rowLength / blockSize) * blockBytes * rows;
     const encoded = (this.encoded = grown(this.encoded, length)).subarray(0, length);
     const importance = weights === null ? undefined : vectorOfRow(weights, tensor, firstRow);
+    const direct = { type: scheme, stored: { type, bytes }, rows, rowLength, importance };
+    if (await encodeStoredRows(this.engine, direct, encoded)) return encoded;
+    const values = (this.values = grownFloats(this.values, rows * rowLength)).subarray(0, rows * rowLength);
+    await decodeRows(this.engine, { type, bytes, rows, rowLength }, values);
     try {
       await encodeRows(this.engine, { type: scheme, values, rows, rowLength, importance }, encoded);
     } catch (error) {

@@ -8,10 +8,18 @@ import { toFloatFunction } from '../binding/callbacks.js';
 import { ggmlTypes, typeTraitsLayout } from '../binding/layout.js';
 import { readPointer } from '../binding/memory.js';
 import type { Address } from '../binding/structs.js';
+import type { LaneSource } from '../kernels/decode.js';
+import type { LaneRequest } from '../kernels/lane.js';
 import { prepareCodebooks } from './codebooks.js';
 import type { Engine } from './engine.js';
-import { ImportanceScaler, isSearched, largestMagnitude, largestSearchedWeight } from './importance-scale.js';
-import { encodeByKernel } from './kernel-encoder.js';
+import {
+  importanceLimits,
+  ImportanceScaler,
+  isSearched,
+  largestMagnitude,
+  largestSearchedWeight,
+} from './importance-scale.js';
+import { bytesOf, encodeByKernel } from './kernel-encoder.js';
 import { assertCount, assertImportance, assertLength, encodedByteLength, misuse } from './validate.js';
 
 export interface EncodeRequest {
@@ -114,15 +122,67 @@ async function encodeSlab(
 ): Promise<void> {
   const { native } = engine;
   const id = ggmlTypes[type];
-  if (!(await encodeByKernel(engine, type, { values, target, rows, rowLength }, importance)))
+  const bytes = bytesOf(values);
+  const limits = { largestImportance: null };
+  const request: LaneRequest = { source: 'F32', bytes, rows, rowLength, importance, limits, target };
+  if (!(await encodeByKernel(engine, type, request)))
     await callAsync(native.ggml_quantize_chunk, id, values, target, 0, rows, rowLength, importance ?? null);
   if (await callAsync(native.ggml_validate_row_data, id, target, target.byteLength)) return;
-  throw new BitsmithError(
+  throw overflow(type, firstRow, rows);
+}
+
+function overflow(type: TensorType, firstRow: number, rows: number): BitsmithError {
+  return new BitsmithError(
     'validation',
     'ENCODED_NOT_FINITE',
     `expected ${type} to hold rows ${firstRow} to ${firstRow + rows - 1}, but a scale overflows to infinity`,
     { suggestion: `Keep this tensor in F32 or BF16: its weights are too large for ${type}.` },
   );
+}
+
+export interface StoredRequest {
+  readonly type: TensorType;
+  /** `rows` x `rowLength` floats as a file stores them. */
+  readonly stored: { readonly type: TensorType; readonly bytes: Uint8Array };
+  readonly rows: number;
+  readonly rowLength: number;
+  readonly importance?: Float32Array;
+}
+
+const laneSources: ReadonlySet<TensorType> = new Set<LaneSource>(['F32', 'F16', 'BF16']);
+
+/**
+ * Encodes rows as they are stored, without floats on the way, where a kernel can: a type that has one, stored floats that are
+ * all finite, importance and weights of common magnitudes.
+ * @returns false where it cannot; `decodeRows` and `encodeRows` can, or say why not. `target` is then as it was.
+ * @throws BitsmithError `ROW_NOT_BLOCKS`, `BUFFER_SIZE`, `TENSOR_TYPE`, `IMPORTANCE_REQUIRED`, `IMPORTANCE_INVALID`,
+ *   `IMPORTANCE_ZERO`, `ENCODED_NOT_FINITE`
+ */
+export async function encodeStoredRows(
+  engine: Engine,
+  { type, stored, rows, rowLength, importance }: StoredRequest,
+  target: Uint8Array,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<boolean> {
+  signal?.throwIfAborted();
+  const byteLength = encodedByteLength(type, rows, rowLength);
+  const storedLength = encodedByteLength(stored.type, rows, rowLength);
+  assertLength(`${stored.type} rows`, 'bytes', stored.bytes.byteLength, storedLength);
+  assertLength(`target for ${type}`, 'bytes', target.byteLength, byteLength);
+  assertImportance(type, importance, rowLength);
+  if (!laneSources.has(stored.type)) return false;
+  const done = await encodeByKernel(engine, type, {
+    source: stored.type as LaneSource,
+    bytes: stored.bytes,
+    rows,
+    rowLength,
+    importance,
+    limits: importanceLimits(type, importance),
+    target,
+  });
+  // On this thread: reading the scales takes less time than changing threads.
+  if (!done || engine.native.ggml_validate_row_data(ggmlTypes[type], target, target.byteLength)) return done;
+  throw overflow(type, 0, rows);
 }
 
 const decoders = new Map<TensorType, AsyncCapable<[Uint8Array, Float32Array, number], void>>();

@@ -55,6 +55,30 @@ export function largestMagnitude(values: Float32Array): number {
   return Math.max(largestEven, largestOdd, last);
 }
 
+/** What a search may take without scaling. */
+export interface ImportanceLimits {
+  /** The largest importance; null where scales are not searched, so that only finite weights are asked for. */
+  readonly largestImportance: number | null;
+}
+
+/** Limits of a search with these importance weights. */
+export function importanceLimits(type: TensorType, importance: Float32Array | undefined): ImportanceLimits {
+  const largestImportance =
+    importance === undefined || !isSearched(type) ? null : largestMagnitude(importance);
+  return { largestImportance };
+}
+
+/** Whether weights of magnitude up to `weight` may be encoded with their importance as it is. */
+export function isSuited(weight: number, { largestImportance }: ImportanceLimits): boolean {
+  if (!(weight < Infinity)) return false;
+  return largestImportance === null || (weight <= largestSearchedWeight && suits(weight, largestImportance));
+}
+
+function suits(weight: number, largestImportance: number): boolean {
+  const product = largestImportance * weight * weight;
+  return weight === 0 || (product >= smallest && product <= largest);
+}
+
 /** Importance scaled to suit weights of magnitude up to `weight`; the array itself when it suits as it is. */
 export class ImportanceScaler {
   private readonly importance: Float32Array;
@@ -67,8 +91,7 @@ export class ImportanceScaler {
   }
 
   for(weight: number): Float32Array {
-    const product = this.largest * weight * weight;
-    if (weight === 0 || (product >= smallest && product <= largest)) return this.importance;
+    if (suits(weight, this.largest)) return this.importance;
     const towardsOne = -Math.round(Math.log2(this.largest) + 2 * Math.log2(weight));
     const exponent = Math.min(towardsOne, 60 - Math.ceil(Math.log2(this.largest)));
     let scaled = this.scaled.get(exponent);

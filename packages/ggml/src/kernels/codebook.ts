@@ -1,5 +1,5 @@
 /** @file The uneven sixteen values of IQ4_XS and IQ4_NL (`kvalues_iq4nl`), and finding the nearest as ggml does. */
-import { f32x4, i8x16, i32x4, type Local, type Statement, type V128 } from './wasm.js';
+import { f32x4, i8x16, i32x4, type Local, type Statement, v128, type V128 } from './wasm.js';
 
 export const codebook = Int8Array.of(
   -127,
@@ -60,6 +60,6 @@ export function findNearest(x: Local<'v128'>, index: Local<'v128'>): Statement[]
 
 /** The values at four indices, as floats. */
 export function valuesAt(index: V128): V128 {
-  const bytes = i8x16.swizzle(i8x16.const(new Uint8Array(codebook.buffer)), index);
+  const bytes = i8x16.swizzle(v128.const(new Uint8Array(codebook.buffer)), index);
   return f32x4.fromI32x4(i32x4.shrS(i32x4.shl(bytes, 24), 24));
 }

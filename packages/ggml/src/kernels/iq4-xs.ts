@@ -204,5 +204,11 @@ function packCodes(block: I32): Statement[] {
 export function makeIq4Xs(): Kernel {
   const toHalf = makeToHalf();
   const search = makeScaleSearch();
-  return { functions: overRows([toHalf, search], makeBlock(search, toHalf), BLOCK_BYTES), constants: [] };
+  const block = makeBlock(search, toHalf);
+  return {
+    functions: overRows([toHalf, search], { encode: block, size: layout.SUPER_BLOCK, bytes: BLOCK_BYTES }),
+    constants: [],
+    blockSize: layout.SUPER_BLOCK,
+    needsImportance: true,
+  };
 }

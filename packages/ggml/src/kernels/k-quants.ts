@@ -86,7 +86,13 @@ function makeKernel(format: Format): Kernel {
   }
   block.add(...format.packCodes(target));
   return {
-    functions: overRows([toHalf, search, codeScales], block, format.blockBytes),
+    functions: overRows([toHalf, search, codeScales], {
+      encode: block,
+      size: layout.SUPER_BLOCK,
+      bytes: format.blockBytes,
+    }),
+    blockSize: layout.SUPER_BLOCK,
+    needsImportance: true,
     constants: [{ address: layout.STEPS, values: searchSteps(format.search) }],
   };
 }

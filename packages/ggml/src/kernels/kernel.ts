@@ -1,4 +1,4 @@
-/** @file What a kernel is, and the loop over rows and super-blocks that all of them share. */
+/** @file What a kernel is, and the loop over rows and blocks that all of them share. */
 import { SUPER_BLOCK } from './layout.js';
 import {
   call,
@@ -14,39 +14,47 @@ import {
 
 /** A kernel's code and the constants in its scratch memory. */
 export interface Kernel {
-  /** The last is the entry: `encode(values, importance, target, rows, blocksPerRow)`; the first three are addresses. */
+  /** The last is the entry: `run(values, importance, target, rows, blocksPerRow)`; the first three are addresses. */
   readonly functions: readonly WasmFunction<ValueType | null>[];
   readonly constants: readonly { readonly address: number; readonly values: Float32Array }[];
+  /** Weights of a block. */
+  readonly blockSize: number;
+  readonly needsImportance: boolean;
+}
+
+export interface Block {
+  readonly encode: WasmFunction<null>;
+  /** Weights of a block. */
+  readonly size: number;
+  readonly bytes: number;
 }
 
 /**
- * The entry: `block(values, importance, target)` for every super-block. Rows share their importance.
- * @param helpers what `block` calls, numbered in this order
+ * The entry: `block.encode(values, importance, target)` for every block. Rows share their importance.
+ * @param helpers what `block` calls
  */
 export function overRows(
   helpers: readonly WasmFunction<ValueType | null>[],
-  block: WasmFunction<null>,
-  blockBytes: number,
+  block: Block,
 ): readonly WasmFunction<ValueType | null>[] {
   const entry = new WasmFunction(['i32', 'i32', 'i32', 'i32', 'i32'], null);
   const [values, importance, target, rows, blocks] = [0, 1, 2, 3, 4].map((index) =>
     entry.parameter(index, 'i32'),
   );
   const [row, column] = [0, 1].map(() => entry.local('i32'));
-  const bytes = 4 * SUPER_BLOCK;
+  const valueBytes = 4 * block.size;
   entry.add(
     row.set(i32.const(0)),
     loop(row, 1, rows, [
       column.set(i32.const(0)),
       loop(column, 1, blocks, [
-        call(block, values, i32.add(importance, i32.mul(column, i32.const(bytes))), target),
-        values.set(i32.add(values, i32.const(bytes))),
-        target.set(i32.add(target, i32.const(blockBytes))),
+        call(block.encode, values, i32.add(importance, i32.mul(column, i32.const(valueBytes))), target),
+        values.set(i32.add(values, i32.const(valueBytes))),
+        target.set(i32.add(target, i32.const(block.bytes))),
       ]),
     ]),
   );
-  const functions = [...helpers, block, entry];
-  return functions;
+  return [...helpers, block.encode, entry];
 }
 
 /** The sum of a super-block's squares, added up in order. */

@@ -1,38 +1,52 @@
-/** @file One thread with a memory that it shares with the main thread: rows go in, bytes come out. */
+/** @file One thread with a memory that it shares with the main thread: stored rows go in, encoded rows come out. */
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
-import { FREE, SUPER_BLOCK } from './layout.js';
-import { type WasmModule, wasmRuntime } from './runtime.js';
-import type { LaneJob, LaneSettings } from './worker.js';
+import type { ImportanceLimits } from '../api/importance-scale.js';
+import type { LaneSource } from './decode.js';
+import { FREE } from './layout.js';
+import { wasmRuntime } from './runtime.js';
+import type { LaneCode, LaneJob, LaneSettings } from './worker.js';
 
 const PAGE_BYTES = 65_536;
 /** Address space of a lane; pages are taken as rows ask for them. */
 export const LANE_PAGES = 1024;
+/** Weights decoded at once, about: their floats fit into a core's own cache. */
+const VALUES_AT_ONCE = 1 << 14;
 
-/** A kernel ready to run. */
-export interface CompiledKernel {
-  readonly name: string;
-  readonly module: WasmModule;
+export interface CompiledKernel extends LaneCode {
   readonly constants: readonly { readonly address: number; readonly values: Float32Array }[];
+  readonly blockSize: number;
+  readonly needsImportance: boolean;
 }
 
 export interface LaneRequest {
-  readonly values: Float32Array;
-  readonly importance: Float32Array;
-  readonly target: Uint8Array;
+  readonly source: LaneSource;
+  /** `rows` x `rowLength` floats as they are stored. */
+  readonly bytes: Uint8Array;
   readonly rows: number;
   readonly rowLength: number;
+  readonly importance: Float32Array | undefined;
+  readonly limits: ImportanceLimits;
+  readonly target: Uint8Array;
+}
+
+/** Where things go in a lane's memory. */
+function planOf({ bytes, rows, rowLength, importance, target }: LaneRequest) {
+  const rowsAtOnce = Math.min(rows, Math.max(1, Math.floor(VALUES_AT_ONCE / rowLength)));
+  const aligned = (address: number): number => Math.ceil(address / 16) * 16;
+  const values = aligned(FREE + (importance?.byteLength ?? 0));
+  const source = values + rowsAtOnce * rowLength * 4;
+  const output = aligned(source + bytes.byteLength);
+  return {
+    rowsAtOnce,
+    places: { importance: FREE, values, source, target: output },
+    end: output + target.byteLength,
+  };
 }
 
 /** Whether a request fits into a lane's address space. */
 export function fitsLane(request: LaneRequest): boolean {
-  return placesOf(request).end <= LANE_PAGES * PAGE_BYTES;
-}
-
-function placesOf({ values, importance, target }: LaneRequest) {
-  const valuesAt = FREE + importance.byteLength;
-  const targetAt = valuesAt + values.byteLength;
-  return { valuesAt, targetAt, end: targetAt + target.byteLength };
+  return planOf(request).end <= LANE_PAGES * PAGE_BYTES;
 }
 
 export class Lane {
@@ -46,20 +60,31 @@ export class Lane {
     this.worker.unref();
   }
 
-  /** Encodes rows by a kernel. One request at a time. */
-  async encode(kernel: CompiledKernel, request: LaneRequest): Promise<void> {
-    const { values, importance, target, rows, rowLength } = request;
-    const { valuesAt, targetAt, end } = placesOf(request);
+  /** Encodes rows; one request at a time. False when the weights are beyond the limits: the target is then as it was. */
+  async encode(decoder: LaneCode, kernel: CompiledKernel, request: LaneRequest): Promise<boolean> {
+    const { source, bytes, rows, rowLength, importance, limits, target } = request;
+    const { rowsAtOnce, places, end } = planOf(request);
     this.reserve(end);
     const { buffer } = this.memory;
-    for (const constant of kernel.constants) {
-      new Float32Array(buffer, constant.address, constant.values.length).set(constant.values);
-    }
-    new Float32Array(buffer, FREE, importance.length).set(importance);
-    new Float32Array(buffer, valuesAt, values.length).set(values);
-    const { module, name } = kernel;
-    await this.run({ module, name, parameters: [valuesAt, FREE, targetAt, rows, rowLength / SUPER_BLOCK] });
-    target.set(new Uint8Array(buffer, targetAt, target.byteLength));
+    for (const { address, values } of kernel.constants)
+      new Float32Array(buffer, address, values.length).set(values);
+    if (importance !== undefined)
+      new Float32Array(buffer, places.importance, importance.length).set(importance);
+    new Uint8Array(buffer, places.source, bytes.byteLength).set(bytes);
+    const done = await this.run({
+      decoder: { name: decoder.name, module: decoder.module },
+      kernel: { name: kernel.name, module: kernel.module },
+      source,
+      rows,
+      sourceRowBytes: bytes.byteLength / rows,
+      targetRowBytes: target.byteLength / rows,
+      blocksPerRow: rowLength / kernel.blockSize,
+      rowsAtOnce,
+      places,
+      limits,
+    });
+    if (done) target.set(new Uint8Array(buffer, places.target, target.byteLength));
+    return done;
   }
 
   private reserve(bytes: number): void {
@@ -68,18 +93,20 @@ export class Lane {
   }
 
   /** The thread holds the process open only while it works. */
-  private async run(job: LaneJob): Promise<void> {
+  private async run(job: LaneJob): Promise<boolean> {
     const { worker } = this;
     worker.ref();
     try {
-      await new Promise<void>((resolve, reject) => {
-        const settle = (error?: unknown): void => {
-          worker.off('message', done).off('error', settle);
-          if (error === undefined) resolve();
-          else reject(error);
+      return await new Promise<boolean>((resolve, reject) => {
+        const done = (answer: boolean): void => {
+          worker.off('error', failed);
+          resolve(answer);
         };
-        const done = (): void => settle();
-        worker.once('message', done).once('error', settle);
+        const failed = (error: unknown): void => {
+          worker.off('message', done);
+          reject(error);
+        };
+        worker.once('message', done).once('error', failed);
         // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
         worker.postMessage(job);
       });

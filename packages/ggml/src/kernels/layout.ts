@@ -19,6 +19,8 @@ export const SCALE_CODES = BEST_MINIMUM + 64;
 export const MINIMUM_CODES = SCALE_CODES + 16;
 /** Codes of a super-block, one byte a weight. */
 export const BLOCK_CODES = MINIMUM_CODES + 16;
+/** Bits of the largest magnitudes that a decoder met. */
+export const MAGNITUDES = BLOCK_CODES + 256;
 
 /** Where the caller's data may begin. */
 export const FREE = 4096;

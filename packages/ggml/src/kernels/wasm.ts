@@ -113,6 +113,7 @@ export const v128 = {
   load: load('v128', simd(0)),
   loadSplat32: load('v128', simd(9)),
   store: store<'v128'>(simd(11)),
+  const: (bytes: Uint8Array): V128 => expression('v128', simd(12), littleEndian(bytes)),
   and: binary<'v128', 'v128'>('v128', simd(78)),
   andNot: binary<'v128', 'v128'>('v128', simd(79)),
   or: binary<'v128', 'v128'>('v128', simd(80)),
@@ -122,33 +123,42 @@ export const v128 = {
 };
 
 export const i8x16 = {
-  const: (values: Uint8Array): V128 => expression('v128', simd(12), littleEndian(values)),
-  splat: (value: number): V128 => i8x16.const(new Uint8Array(16).fill(value)),
+  splat: (value: number): V128 => v128.const(new Uint8Array(16).fill(value)),
   shuffle: (a: V128, b: V128, lanes: readonly number[]): V128 =>
     expression('v128', a.code, b.code, simd(13), lanes),
   swizzle: binary<'v128', 'v128'>('v128', simd(14)),
+  narrowI16x8S: binary<'v128', 'v128'>('v128', simd(101)),
   narrowI16x8U: binary<'v128', 'v128'>('v128', simd(102)),
   shl: (a: V128, bits: number): V128 => expression('v128', a.code, i32.const(bits).code, simd(107)),
   shrU: (a: V128, bits: number): V128 => expression('v128', a.code, i32.const(bits).code, simd(109)),
 };
 
-export const i16x8 = { narrowI32x4S: binary<'v128', 'v128'>('v128', simd(133)) };
+export const i16x8 = {
+  splat: (value: number): V128 => v128.const(new Uint8Array(new Uint16Array(8).fill(value).buffer)),
+  narrowI32x4S: binary<'v128', 'v128'>('v128', simd(133)),
+  maxS: binary<'v128', 'v128'>('v128', simd(152)),
+};
 
 export const i32x4 = {
   const: (value: number): V128 =>
     expression('v128', simd(12), littleEndian(Int32Array.of(value, value, value, value))),
+  extendLowI16x8U: unary<'v128', 'v128'>('v128', simd(169)),
+  extendHighI16x8U: unary<'v128', 'v128'>('v128', simd(170)),
   shl: (a: V128, bits: number): V128 => expression('v128', a.code, i32.const(bits).code, simd(171)),
   shrS: (a: V128, bits: number): V128 => expression('v128', a.code, i32.const(bits).code, simd(172)),
   add: binary<'v128', 'v128'>('v128', simd(174)),
   sub: binary<'v128', 'v128'>('v128', simd(177)),
   minS: binary<'v128', 'v128'>('v128', simd(182)),
   maxS: binary<'v128', 'v128'>('v128', simd(184)),
+  /** Floats cut to integers. */
+  fromF32x4: unary<'v128', 'v128'>('v128', simd(248)),
 };
 
 export const f32x4 = {
   const: (value: number): V128 =>
     expression('v128', simd(12), littleEndian(Float32Array.of(value, value, value, value))),
   splat: unary<'f32', 'v128'>('v128', simd(19)),
+  lane: (a: V128, index: number): F32 => expression('f32', a.code, simd(31), index),
   lt: binary<'v128', 'v128'>('v128', simd(67)),
   gt: binary<'v128', 'v128'>('v128', simd(68)),
   le: binary<'v128', 'v128'>('v128', simd(69)),
@@ -164,6 +174,7 @@ export const f32x4 = {
   pmin: binary<'v128', 'v128'>('v128', simd(234)),
   /** `b` where it is greater than `a`, else `a`. */
   pmax: binary<'v128', 'v128'>('v128', simd(235)),
+  trunc: unary<'v128', 'v128'>('v128', simd(105)),
   fromI32x4: unary<'v128', 'v128'>('v128', simd(250)),
 };
 
@@ -268,7 +279,7 @@ export function choose<Type extends ValueType>(
 }
 
 /**
- * A module with one imported shared memory (`env.memory`) and one exported function (`encode`), the last of `functions`.
+ * A module with one imported shared memory (`env.memory`) and one exported function (`run`), the last of `functions`.
  * @param maximumPages the memory's limit, as it is made with
  */
 export function assemble(
@@ -278,13 +289,13 @@ export function assemble(
   const header = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
   const types = vector(functions.map(({ signature }) => signature));
   const memory = [...name('env'), ...name('memory'), 2, 3, ...unsigned(1), ...unsigned(maximumPages)];
-  const encodeExport = [...name('encode'), 0, ...unsigned(functions.length - 1)];
+  const entry = [...name('run'), 0, ...unsigned(functions.length - 1)];
   return Uint8Array.from([
     ...header,
     ...section(1, types),
     ...section(2, vector([memory])),
     ...section(3, vector(functions.map((_, index) => unsigned(index)))),
-    ...section(7, vector([encodeExport])),
+    ...section(7, vector([entry])),
     ...section(10, vector(functions.map((definition) => definition.encode(functions)))),
   ]);
 }
