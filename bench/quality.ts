@@ -3,7 +3,8 @@
  * preset's own file bytes as the budget, the same tokens of the report text, which nothing was tuned on. Losses are paired:
  * both files are scored at the same positions, and the ratio's standard error comes from the spread between chunks.
  */
-import { rm, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import {
   analyze,
@@ -75,6 +76,7 @@ async function comparePreset({ name, judged }: Preset): Promise<Row[]> {
   const made = await run(
     quantize({ model: model.ggufPath, size, output: ours, home, threads: THREADS, verify: false }),
   );
+  await refuseOtherImportance(ours);
   const one = await score(ours);
   const other = await score(theirs);
   const { ratio, standardError } = ratioOfMeans(chunkMeans(one), chunkMeans(other));
@@ -98,6 +100,20 @@ async function comparePreset({ name, judged }: Preset): Promise<Row[]> {
     pair('file bytes', made.output.byteLength, size),
     pair('bits per weight', made.output.bitsPerWeight, await bitsPerWeight(theirs)),
   ];
+}
+
+/** The comparison is of plans: both files must come of one importance matrix. */
+async function refuseOtherImportance(file: string): Promise<void> {
+  const given = createHash('sha256')
+    .update(await readFile(importanceMatrixPath))
+    .digest('hex');
+  const input = await FileInput.open(file);
+  try {
+    const used = (await readGguf(input)).metadata.get('bitsmith.importance_sha256')?.value;
+    if (used !== given) throw new Error(`${file} was made with another importance matrix: ${String(used)}`);
+  } finally {
+    await input.close();
+  }
 }
 
 /** Both models on the whole report text. */

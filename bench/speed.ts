@@ -2,8 +2,9 @@
  * @file How fast a plan is encoded, from source file to output file, against llama.cpp's own quantizer: same types, same
  * importance matrix, same threads, both in warm processes of their own, in turns. The bytes must be equal.
  *
- * Beside it, the engine's bare encoder on all lanes at once, over rows that stay in the cache: what no arrangement of work
- * around that encoder can pass. Types with a kernel of our own may.
+ * Beside it stand two floors. Reading the source and writing the output, on one thread and with both files in the system's
+ * cache, is what any encoder has to do. The engine's bare encoder on all lanes, over rows that stay in the processor's
+ * cache, is what no arrangement of work around that encoder can pass; types with a kernel of our own can.
  */
 import { open, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -20,7 +21,7 @@ import { EngineHost } from '@bitsmith/core';
 import type { FileType } from '@bitsmith/ggml';
 import { openBundled } from './lib/bundled.js';
 import { refuseOtherTensors } from './lib/compare.js';
-import { benchFolder, FileInput } from './lib/file.js';
+import { benchFolder, FileInput, FileOutput } from './lib/file.js';
 import { generateImportance } from './lib/generated-importance.js';
 import { generateModel, type ModelShape } from './lib/generated-model.js';
 import { Peer } from './lib/peer.js';
@@ -57,6 +58,8 @@ const cases: readonly Case[] = [
 ];
 
 const THREADS = 2;
+
+const PIECE_BYTES = 1 << 20;
 
 interface Setting {
   readonly source: string;
@@ -119,11 +122,13 @@ async function headerOf(file: string): Promise<GgufFile> {
 
 async function measureCase(on: Setting, { scheme, fileType, pairs, bar }: Case): Promise<Row[]> {
   const { weights } = on;
+  const outputBytes = layoutFor(on.gguf, scheme).byteLength;
+  const moved = weights / (await moveSeconds(on.source, on.ours, outputBytes));
   const oneLane = await on.peer.encoderRate(scheme, 1);
   const allLanes = await on.peer.encoderRate(scheme, THREADS);
-  say(
-    `\n${scheme}: the bare encoder takes ${mega(oneLane)} Mweights/s on 1 lane, ${mega(allLanes)} on ${THREADS}`,
-  );
+  const [read, written] = [on.gguf.byteLength, outputBytes].map((bytes) => bytes.toLocaleString('en'));
+  say(`\n${scheme}: ${read} bytes to read and ${written} to write, ${mega(moved)} Mweights/s on one thread;`);
+  say(`  the engine's bare encoder: ${mega(oneLane)} Mweights/s on 1 lane, ${mega(allLanes)} on ${THREADS}`);
   // Once each without the clock: pages, tables and the processes themselves are then warm for both.
   await encodeOurs(on, scheme);
   await quantizePeers(on, scheme, fileType);
@@ -153,12 +158,29 @@ async function measureCase(on: Setting, { scheme, fileType, pairs, bar }: Case):
     }),
     row({
       case: scheme,
-      metric: '  peer the bare encoder on all lanes',
+      metric: "  peer the engine's bare encoder",
       ours: rate / 1e6,
       peer: allLanes / 1e6,
     }),
+    row({ case: scheme, metric: '  peer moving the bytes', ours: rate / 1e6, peer: moved / 1e6 }),
     ...processorRow(scheme, ours, peers),
   ];
+}
+
+/** Seconds to read a file and to write another of `targetBytes`, in pieces, on this thread. */
+async function moveSeconds(source: string, target: string, targetBytes: number): Promise<number> {
+  const input = await FileInput.open(source);
+  const output = await FileOutput.create(target);
+  const piece = new Uint8Array(PIECE_BYTES);
+  const start = performance.now();
+  for (let at = 0; at < input.byteLength; at += PIECE_BYTES) {
+    const bytes = Math.min(PIECE_BYTES, input.byteLength - at);
+    await input.readInto(piece.subarray(0, bytes), at);
+    await output.write(piece.subarray(0, Math.floor((bytes * targetBytes) / input.byteLength)));
+  }
+  const seconds = (performance.now() - start) / 1000;
+  await Promise.all([input.close(), output.close()]);
+  return seconds;
 }
 
 interface Run {
