@@ -2,7 +2,7 @@
  * @file Chunks of tokens through a model, several sequences a batch, as llama.cpp's own tools run them, so that numbers
  * can be compared with theirs.
  */
-import { LlamaContext, type LlamaModel, type NodeObserver } from '@bitsmith/ggml';
+import { LlamaContext, type LlamaModel, type NodeObserver, type TokenBatch } from '@bitsmith/ggml';
 import { contextBytes, type ContextShape, memoryLimit, refuseTooLittleMemory } from './memory-need.js';
 
 const BATCH_TOKENS = 2048;
@@ -48,7 +48,20 @@ export class ChunkRunner {
    * @returns a view of [chunks x (contextTokens - firstOutput), vocabulary] logits, valid until the next run.
    */
   run(chunks: readonly Int32Array[], firstOutput: number): Float32Array {
-    const { contextTokens, context } = this;
+    this.context.clearMemory();
+    this.context.decode(this.batchOf(chunks, firstOutput));
+    return this.logitsOf(chunks, firstOutput);
+  }
+
+  /** The same on a thread of its own, so that several runners work side by side. */
+  async runAsync(chunks: readonly Int32Array[], firstOutput: number): Promise<Float32Array> {
+    this.context.clearMemory();
+    await this.context.decodeAsync(this.batchOf(chunks, firstOutput));
+    return this.logitsOf(chunks, firstOutput);
+  }
+
+  private batchOf(chunks: readonly Int32Array[], firstOutput: number): TokenBatch {
+    const { contextTokens } = this;
     const count = chunks.length * contextTokens;
     const tokens = new Int32Array(count);
     const positions = new Int32Array(count);
@@ -63,10 +76,12 @@ export class ChunkRunner {
         outputs[base + k] = k >= firstOutput ? 1 : 0;
       }
     });
-    context.clearMemory();
-    context.decode({ tokens, positions, sequenceIds, outputs });
-    const rows = chunks.length * (contextTokens - firstOutput);
-    return context.logits().subarray(0, rows * this.vocabulary);
+    return { tokens, positions, sequenceIds, outputs };
+  }
+
+  private logitsOf(chunks: readonly Int32Array[], firstOutput: number): Float32Array {
+    const rows = chunks.length * (this.contextTokens - firstOutput);
+    return this.context.logits().subarray(0, rows * this.vocabulary);
   }
 
   /** The chunks in batches of `sequences`. */

@@ -30,17 +30,19 @@ export const runEvaluate: TaskHandler<EvaluateTask> = async (parameters, report,
   const { contextTokens, chunks } = parameters;
   const source = await openLlama(parameters.sourcePath, settings);
   const output = await openLlama(parameters.outputPath, settings);
-  const options = { contextTokens, threads: settings.threads, chunks: chunks.length };
+  // Side by side, each on its share of the threads: threads that share one graph wait for each other at every node.
+  const sideBySide = settings.threads > 1;
+  const threads = sideBySide ? Math.floor(settings.threads / 2) : 1;
+  const options = { contextTokens, threads, chunks: chunks.length };
   const sourceRunner = ChunkRunner.create(source, options);
   const outputRunner = ChunkRunner.create(output, options);
   const scorer = new Scorer(contextTokens, chunks.length, source.vocabulary.size);
   try {
     for (const batch of sourceRunner.batches(chunks)) {
-      scorer.score(
-        batch,
-        sourceRunner.run(batch, scorer.firstScored),
-        outputRunner.run(batch, scorer.firstScored),
-      );
+      const first = sourceRunner.runAsync(batch, scorer.firstScored);
+      if (!sideBySide) await first;
+      const [p, q] = await Promise.all([first, outputRunner.runAsync(batch, scorer.firstScored)]);
+      scorer.score(batch, p, q);
       report({ chunks: batch.length });
     }
   } finally {

@@ -153,7 +153,7 @@ async function* measureProbes(
 ): AsyncGenerator<RunEvent, Gathered<Probe>, void> {
   const task = (tensor: ModelTensor): TaskIdentity => ({
     kind: 'probe',
-    version: 1,
+    version: 2,
     parameters: {
       tensor: tensor.name,
       scheme: probeScheme(tensor),

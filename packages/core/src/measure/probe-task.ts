@@ -38,9 +38,15 @@ const SLAB_WEIGHTS = 1 << 19;
  */
 const GROUP_TENSORS = 16;
 
-/** The untouched model's predictions at every scored position of a batch. */
+/**
+ * Each batch is run in halves, side by side where there are threads for it: threads that share one graph wait for each
+ * other at every node. The halves are the same for any number of threads, and so are the numbers.
+ */
+const HALVES = 2;
+
+/** The untouched model's predictions at every scored position of half a batch. */
 interface Baseline {
-  readonly firstScored: number;
+  readonly chunks: readonly Int32Array[];
   readonly probabilities: Float32Array;
   readonly references: readonly ReferenceDistribution[];
 }
@@ -50,23 +56,19 @@ export const runProbe: TaskHandler<ProbeTask> = async (parameters, report, setti
   // Quantized bytes take the place of weights in main memory: a GPU would go on with its own copy.
   const model = await openLlama(ggufPath, settings, 'cpu');
   const files = await WeightFiles.open(parameters.files);
-  const runner = ChunkRunner.create(model, {
-    contextTokens,
-    threads: settings.threads,
-    chunks: chunks.length,
-  });
+  const halves = ProbeHalves.create(model, contextTokens, chunks.length, settings.threads);
   try {
     const importance = await readImportance(parameters.importancePath);
-    const slots = WeightSlots.discover(runner.context);
-    const batches = runner.batches(chunks);
+    const slots = WeightSlots.discover(model);
+    const batches = halves.batches(chunks);
     for (const group of cutIntoGroups(tensors, batches.length)) {
       const found = group.map((): number[] => []);
       for (const batch of batches) {
-        const baseline = measureBaseline(runner, model, batch);
+        const baselines = await halves.baselines(batch);
         for (const [index, { name, scheme }] of group.entries()) {
           slots.replace(name, scheme, await encodeWhole(files, importance, name, scheme, settings));
           try {
-            found[index].push(...divergences(runner, model, batch, baseline));
+            found[index].push(...(await halves.divergences(baselines)));
           } finally {
             slots.restore(name);
           }
@@ -76,7 +78,7 @@ export const runProbe: TaskHandler<ProbeTask> = async (parameters, report, setti
     }
     return null;
   } finally {
-    runner.dispose();
+    halves.dispose();
     await files.close();
   }
 };
@@ -100,29 +102,91 @@ function firstScoredPosition(contextTokens: number): number {
   return Math.floor(contextTokens / 8);
 }
 
-function measureBaseline(runner: ChunkRunner, model: LlamaModel, batch: readonly Int32Array[]): Baseline {
-  const firstScored = firstScoredPosition(runner.contextTokens);
-  const vocabulary = model.vocabulary.size;
-  const logits = runner.run(batch, firstScored);
-  const probabilities = new Float32Array(logits.length);
-  const references = Array.from({ length: logits.length / vocabulary }, (_, row) =>
-    referenceDistribution(logits, row * vocabulary, vocabulary, probabilities, row * vocabulary),
-  );
-  return { firstScored, probabilities, references };
-}
+/** Two contexts over one model. */
+class ProbeHalves {
+  private readonly runners: readonly ChunkRunner[];
+  private readonly vocabulary: number;
+  private readonly firstScored: number;
+  private readonly sideBySide: boolean;
 
-function divergences(
-  runner: ChunkRunner,
-  model: LlamaModel,
-  batch: readonly Int32Array[],
-  { firstScored, probabilities, references }: Baseline,
-): number[] {
-  const vocabulary = model.vocabulary.size;
-  const logits = runner.run(batch, firstScored);
-  return references.map((reference, row) => {
-    const offset = row * vocabulary;
-    return divergence(reference, probabilities, offset, logits, offset, vocabulary).klNats;
-  });
+  private constructor(runners: readonly ChunkRunner[], vocabulary: number, sideBySide: boolean) {
+    this.runners = runners;
+    this.vocabulary = vocabulary;
+    this.firstScored = firstScoredPosition(runners[0].contextTokens);
+    this.sideBySide = sideBySide;
+  }
+
+  static create(model: LlamaModel, contextTokens: number, chunks: number, threads: number): ProbeHalves {
+    const count = Math.min(HALVES, chunks);
+    const options = {
+      contextTokens,
+      chunks: Math.ceil(chunks / count),
+      threads: Math.max(1, Math.floor(threads / count)),
+    };
+    const runners = Array.from({ length: count }, () => ChunkRunner.create(model, options));
+    return new ProbeHalves(runners, model.vocabulary.size, threads >= count);
+  }
+
+  /** The chunks in batches that all halves together take at once. */
+  batches(chunks: readonly Int32Array[]): Int32Array[][] {
+    const size = this.runners.length * this.runners[0].sequences;
+    const batches: Int32Array[][] = [];
+    for (let first = 0; first < chunks.length; first += size) batches.push(chunks.slice(first, first + size));
+    return batches;
+  }
+
+  /** Predictions of the model as it is. */
+  baselines(batch: readonly Int32Array[]): Promise<Baseline[]> {
+    const share = Math.ceil(batch.length / this.runners.length);
+    const parts = this.runners.map((_, index) => batch.slice(index * share, (index + 1) * share));
+    return this.inEach(
+      parts.filter((part) => part.length > 0),
+      (chunks) => chunks,
+      (chunks, logits) => this.baselineOf(chunks, logits),
+    );
+  }
+
+  /** KL of the model as it is now from the baselines, at every position in order. */
+  async divergences(baselines: readonly Baseline[]): Promise<number[]> {
+    const { vocabulary } = this;
+    const found = await this.inEach(
+      baselines,
+      ({ chunks }) => chunks,
+      ({ references, probabilities }, logits) =>
+        references.map((reference, row) => {
+          const offset = row * vocabulary;
+          return divergence(reference, probabilities, offset, logits, offset, vocabulary).klNats;
+        }),
+    );
+    return found.flat();
+  }
+
+  dispose(): void {
+    for (const runner of this.runners) runner.dispose();
+  }
+
+  /** Runs each item's chunks on a runner of its own; `read` gets the logits before the runner goes on. */
+  private async inEach<Item, Result>(
+    items: readonly Item[],
+    chunksOf: (item: Item) => readonly Int32Array[],
+    read: (item: Item, logits: Float32Array) => Result,
+  ): Promise<Result[]> {
+    const results: Result[] = [];
+    await inLanes(this.sideBySide ? items.length : 1, items.entries(), async ([index, item]) => {
+      const logits = await this.runners[index].runAsync(chunksOf(item), this.firstScored);
+      results[index] = read(item, logits);
+    });
+    return results;
+  }
+
+  private baselineOf(chunks: readonly Int32Array[], logits: Float32Array): Baseline {
+    const { vocabulary } = this;
+    const probabilities = new Float32Array(logits.length);
+    const references = Array.from({ length: logits.length / vocabulary }, (_, row) =>
+      referenceDistribution(logits, row * vocabulary, vocabulary, probabilities, row * vocabulary),
+    );
+    return { chunks, probabilities, references };
+  }
 }
 
 /** The whole tensor in one scheme, where the model can read it. */
