@@ -4,6 +4,7 @@
  * calibration continues; the sum over ranges is the same however often it was interrupted.
  */
 import { type ImportanceEntry, type ImportanceMatrix, layoutImatrix, writeImatrix } from '@bitsmith/formats';
+import { EngineHost } from '../engine/host.js';
 import { writeAtomically } from '../io/file-sink.js';
 import { readImportance } from '../io/read-importance.js';
 import { sha256File } from '../io/hash.js';
@@ -12,6 +13,7 @@ import { quantizable } from '../plan/quantizable.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import type { TaskIdentity } from '../run/store.js';
+import { inLanes } from '../run/lanes.js';
 import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { engineKey } from '../engine/release.js';
 import type { TokenizedText } from '../text/tokenize.js';
@@ -146,29 +148,53 @@ async function collectMissing(
     async () => {
       const missing = await absent();
       let done = total - missing.reduce((sum, range) => sum + range.chunks.length * text.contextTokens, 0);
-      for (const range of missing) {
-        const temporary = run.store.temporaryPath('gguf');
-        await run.engine.run(
-          'calibrate',
-          {
-            ggufPath: model.ggufPath,
-            contextTokens: text.contextTokens,
-            dataset: text.name,
-            ranges: [{ chunks: range.chunks, output: temporary }],
-          },
-          {
-            signal: run.signal,
-            onEvent: ({ tokens }) => {
-              done += tokens;
-              emit({ type: 'progress', stage: 'calibrate', done, total, unit: 'tokens' });
+      await withCompanion(run, missing.length, async (engines) => {
+        const free = [...engines];
+        await inLanes(engines.length, missing, async (range) => {
+          const engine = free.pop() as EngineHost;
+          const temporary = run.store.temporaryPath('gguf');
+          await engine.run(
+            'calibrate',
+            {
+              ggufPath: model.ggufPath,
+              contextTokens: text.contextTokens,
+              dataset: text.name,
+              threads: Math.max(1, Math.floor(run.threads / engines.length)),
+              ranges: [{ chunks: range.chunks, output: temporary }],
             },
-          },
-        );
-        await run.store.adopt(temporary, range.task, 'gguf');
-      }
+            {
+              signal: run.signal,
+              onEvent: ({ tokens }) => {
+                done += tokens;
+                emit({ type: 'progress', stage: 'calibrate', done, total, unit: 'tokens' });
+              },
+            },
+          );
+          await run.store.adopt(temporary, range.task, 'gguf');
+          free.push(engine);
+        });
+      });
     },
     (error) => emit({ type: 'note', level: 'warning', message: error.message }),
   );
+}
+
+/**
+ * A second engine beside the run's own where there are threads for it. Ranges do not share anything, while threads that
+ * share a graph wait for each other at every node.
+ */
+async function withCompanion(
+  run: RunContext,
+  ranges: number,
+  work: (engines: readonly EngineHost[]) => Promise<void>,
+): Promise<void> {
+  if (run.threads < 2 || ranges < 2 || run.gpu !== undefined) return await work([run.engine]);
+  const companion = new EngineHost(run.engine.settings);
+  try {
+    await work([run.engine, companion]);
+  } finally {
+    await companion.close();
+  }
 }
 
 interface Crash {

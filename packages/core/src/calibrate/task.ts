@@ -2,7 +2,7 @@
 import { BitsmithError, layoutImatrix, writeImatrix } from '@bitsmith/formats';
 import type { LlamaModel, ObservedNode } from '@bitsmith/ggml';
 import { ChunkRunner } from '../engine/forward.js';
-import type { EngineSettings, TaskHandler, TaskType } from '../engine/task-type.js';
+import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { openLlama } from '../engine/session.js';
 import { writeAtomically } from '../io/file-sink.js';
 import { ImportanceAccumulator } from './accumulator.js';
@@ -19,6 +19,7 @@ export type CalibrateTask = TaskType<
     readonly ggufPath: string;
     readonly contextTokens: number;
     readonly dataset: string;
+    readonly threads: number;
     readonly ranges: readonly CalibrationRange[];
   },
   { readonly tokens: number },
@@ -29,7 +30,7 @@ export const runCalibrate: TaskHandler<CalibrateTask> = async (parameters, repor
   const model = await openLlama(parameters.ggufPath, settings);
   let weights = 0;
   for (const range of parameters.ranges) {
-    weights = await collectRange(model, range, parameters, report, settings);
+    weights = await collectRange(model, range, parameters, report);
   }
   return { weights };
 };
@@ -37,15 +38,14 @@ export const runCalibrate: TaskHandler<CalibrateTask> = async (parameters, repor
 async function collectRange(
   model: LlamaModel,
   range: CalibrationRange,
-  { contextTokens, dataset }: CalibrateTask['parameters'],
+  { contextTokens, dataset, threads }: CalibrateTask['parameters'],
   report: (event: CalibrateTask['event']) => void,
-  settings: EngineSettings,
 ): Promise<number> {
   const accumulator = new ImportanceAccumulator(model.vocabulary.size);
   const observer = new ImportanceObserver(accumulator);
   const runner = ChunkRunner.create(model, {
     contextTokens,
-    threads: settings.threads,
+    threads,
     chunks: range.chunks.length,
     observe: {
       wants: (node: ObservedNode) => observer.wants(node),

@@ -49,7 +49,7 @@ export const runEvaluate: TaskHandler<EvaluateTask> = async (parameters, report,
     sourceRunner.dispose();
     outputRunner.dispose();
   }
-  return { scores: scorer.scores, sample: sampleBoth(parameters, source, output, settings.threads) };
+  return { scores: scorer.scores, sample: sampleBoth(parameters, source, output, threads) };
 };
 
 /** Scores positions as `llama-perplexity` does: the second half of every chunk, labels from the text. */
