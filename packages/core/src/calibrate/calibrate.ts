@@ -4,6 +4,7 @@
  * calibration continues; the sum over ranges is the same however often it was interrupted.
  */
 import { type ImportanceEntry, type ImportanceMatrix, layoutImatrix, writeImatrix } from '@bitsmith/formats';
+import { fitsTwice } from '../engine/batch-limits.js';
 import { EngineHost } from '../engine/host.js';
 import { writeAtomically } from '../io/file-sink.js';
 import { readImportance } from '../io/read-importance.js';
@@ -148,7 +149,9 @@ async function collectMissing(
     async () => {
       const missing = await absent();
       let done = total - missing.reduce((sum, range) => sum + range.chunks.length * text.contextTokens, 0);
-      await withCompanion(run, missing.length, async (engines) => {
+      const vocabulary = model.tensors.find(({ role }) => role === 'embedding')?.shape[1] ?? 0;
+      const room = missing.length > 1 && fitsTwice(text.contextTokens, vocabulary);
+      await withCompanion(run, room, async (engines) => {
         const free = [...engines];
         await inLanes(engines.length, missing, async (range) => {
           const engine = free.pop() as EngineHost;
@@ -180,15 +183,15 @@ async function collectMissing(
 }
 
 /**
- * A second engine beside the run's own where there are threads for it. Ranges do not share anything, while threads that
+ * A second engine beside the run's own where there are threads and room for it. Ranges do not share anything, while threads that
  * share a graph wait for each other at every node.
  */
 async function withCompanion(
   run: RunContext,
-  ranges: number,
+  room: boolean,
   work: (engines: readonly EngineHost[]) => Promise<void>,
 ): Promise<void> {
-  if (run.threads < 2 || ranges < 2 || run.gpu !== undefined) return await work([run.engine]);
+  if (run.threads < 2 || !room || run.gpu !== undefined) return await work([run.engine]);
   const companion = new EngineHost(run.engine.settings);
   try {
     await work([run.engine, companion]);

@@ -3,12 +3,8 @@
  * can be compared with theirs.
  */
 import { LlamaContext, type LlamaModel, type NodeObserver, type TokenBatch } from '@bitsmith/ggml';
+import { BATCH_LOGIT_BYTES, BATCH_TOKENS } from './batch-limits.js';
 import { contextBytes, type ContextShape, memoryLimit, refuseTooLittleMemory } from './memory-need.js';
-
-const BATCH_TOKENS = 2048;
-
-/** Logits of one batch, about: the engine holds them, and what is made of them is as large. */
-const BATCH_LOGIT_BYTES = 64 * 2 ** 20;
 
 /** A context that takes whole chunks of `contextTokens`, as many a batch as the limits above allow, but at least one. */
 export class ChunkRunner {
@@ -27,10 +23,17 @@ export class ChunkRunner {
 
   static create(
     model: LlamaModel,
-    options: { contextTokens: number; threads: number; chunks: number; observe?: NodeObserver },
+    options: {
+      contextTokens: number;
+      threads: number;
+      chunks: number;
+      /** Runners that share the batch limits; 1 unless told. */
+      sharedBy?: number;
+      observe?: NodeObserver;
+    },
   ): ChunkRunner {
-    const { contextTokens, threads, chunks, observe } = options;
-    const batchTokens = Math.min(BATCH_TOKENS, BATCH_LOGIT_BYTES / (4 * model.vocabulary.size));
+    const { contextTokens, threads, chunks, sharedBy = 1, observe } = options;
+    const batchTokens = Math.min(BATCH_TOKENS, BATCH_LOGIT_BYTES / (4 * model.vocabulary.size)) / sharedBy;
     const sequences = Math.max(1, Math.min(chunks, Math.floor(batchTokens / contextTokens)));
     refuseTooLittleMemory(contextBytes(shapeOf(model, contextTokens * sequences)), memoryLimit());
     const context = LlamaContext.create(model, {

@@ -7,6 +7,7 @@ import { BitsmithError, tensorByteLength, type TensorType } from '@bitsmith/form
 import { alignedBytes, type LlamaModel, WeightSlots } from '@bitsmith/ggml';
 import { EncoderLane, weightsFor } from '../encode/encode-rows.js';
 import { cutIntoSlabs } from '../encode/slabs.js';
+import { fitsTwice } from '../engine/batch-limits.js';
 import { ChunkRunner } from '../engine/forward.js';
 import type { EngineSettings, TaskHandler, TaskType } from '../engine/task-type.js';
 import { nativeEngine, openLlama } from '../engine/session.js';
@@ -40,7 +41,8 @@ const GROUP_TENSORS = 16;
 
 /**
  * Each batch is run in halves, side by side where there are threads for it: threads that share one graph wait for each
- * other at every node. The halves are the same for any number of threads, and so are the numbers.
+ * other at every node. The halves are the same for any number of threads, and so are the numbers. Where the logits of two
+ * contexts would take too much memory, there is one.
  */
 const HALVES = 2;
 
@@ -117,10 +119,11 @@ class ProbeHalves {
   }
 
   static create(model: LlamaModel, contextTokens: number, chunks: number, threads: number): ProbeHalves {
-    const count = Math.min(HALVES, chunks);
+    const count = fitsTwice(contextTokens, model.vocabulary.size) ? Math.min(HALVES, chunks) : 1;
     const options = {
       contextTokens,
       chunks: Math.ceil(chunks / count),
+      sharedBy: count,
       threads: Math.max(1, Math.floor(threads / count)),
     };
     const runners = Array.from({ length: count }, () => ChunkRunner.create(model, options));
