@@ -1,5 +1,6 @@
 /** @file The uneven sixteen values of IQ4_XS and IQ4_NL (`kvalues_iq4nl`), and finding the nearest as ggml does. */
-import { f32x4, i8x16, i32x4, type Local, type Statement, v128, type V128 } from './wasm.js';
+import { f32x4, i8x16, i32x4, type Statement, v128, type V128 } from './instructions.js';
+import { type Local } from './wasm.js';
 
 export const codebook = Int8Array.of(
   -127,

@@ -3,18 +3,8 @@
  * order of magnitudes is that of their bits without the sign, infinities and NaN above all.
  */
 import * as layout from './layout.js';
-import {
-  f32x4,
-  i16x8,
-  i32,
-  i32x4,
-  type Local,
-  loop,
-  type Statement,
-  v128,
-  type V128,
-  WasmFunction,
-} from './wasm.js';
+import { f32x4, i16x8, i32, i32x4, type Statement, v128, type V128 } from './instructions.js';
+import { type Local, loop, WasmFunction } from './wasm.js';
 
 /** Types that lanes decode. */
 export type LaneSource = 'F32' | 'F16' | 'BF16';

@@ -1,5 +1,6 @@
 /** @file Half precision inside kernels: ggml's portable conversions (`ggml_compute_fp32_to_fp16` and back), step by step. */
-import { choose, f32, type F32, give, i32, type I32, WasmFunction } from './wasm.js';
+import { f32, type F32, i32, type I32 } from './instructions.js';
+import { choose, give, WasmFunction } from './wasm.js';
 
 /** float32 to the bits of the nearest half, ties to even. */
 export function makeToHalf(): WasmFunction<'i32'> {

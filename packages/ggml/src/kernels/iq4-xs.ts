@@ -11,23 +11,17 @@ import * as layout from './layout.js';
 import { nearestIntegerOf } from './scale-codes.js';
 import { packBytes } from './vectors.js';
 import {
-  call,
-  choose,
   f32,
   type F32,
   f32x4,
   i32,
   type I32,
   i8x16,
-  type Local,
-  loop,
-  result,
   type Statement,
   v128,
   type V128,
-  WasmFunction,
-  when,
-} from './wasm.js';
+} from './instructions.js';
+import { call, choose, type Local, loop, result, WasmFunction, when } from './wasm.js';
 
 const SUB_BLOCK = 32;
 const SUB_BLOCKS = layout.SUPER_BLOCK / SUB_BLOCK;

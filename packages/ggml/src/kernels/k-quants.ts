@@ -10,21 +10,17 @@ import { makeRangeSearch, type RangeSearch, searchSteps } from './range-search.j
 import { makeScaleCoder } from './scale-codes.js';
 import { clampInteger, nearestInteger, packBytes } from './vectors.js';
 import {
-  call,
-  choose,
   f32,
   type F32,
   f32x4,
   i32,
   type I32,
   i8x16,
-  result,
   type Statement,
   v128,
   type V128,
-  WasmFunction,
-  when,
-} from './wasm.js';
+} from './instructions.js';
+import { call, choose, result, WasmFunction, when } from './wasm.js';
 
 /** What the formats differ in. */
 interface Format {

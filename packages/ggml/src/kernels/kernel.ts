@@ -1,16 +1,7 @@
 /** @file What a kernel is, and the loop over rows and blocks that all of them share. */
 import { SUPER_BLOCK } from './layout.js';
-import {
-  call,
-  f32,
-  i32,
-  type I32,
-  type Local,
-  loop,
-  type Statement,
-  type ValueType,
-  WasmFunction,
-} from './wasm.js';
+import { f32, i32, type I32, type Statement, type ValueType } from './instructions.js';
+import { call, type Local, loop, WasmFunction } from './wasm.js';
 
 /** A kernel's code and the constants in its scratch memory. */
 export interface Kernel {

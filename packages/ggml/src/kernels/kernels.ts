@@ -6,12 +6,15 @@ import type { TensorType } from '@bitsmith/formats';
 import { makeIq4Xs } from './iq4-xs.js';
 import { makeQ2K, makeQ4K, makeQ5K } from './k-quants.js';
 import type { Kernel } from './kernel.js';
+import { makeQ3K, makeQ6K } from './q3-k-q6-k.js';
 import { makeQ80 } from './q8-0.js';
 
 const makers: Partial<Record<TensorType, () => Kernel>> = {
   Q2_K: makeQ2K,
+  Q3_K: makeQ3K,
   Q4_K: makeQ4K,
   Q5_K: makeQ5K,
+  Q6_K: makeQ6K,
   IQ4_XS: makeIq4Xs,
   Q8_0: makeQ80,
 };

@@ -2,6 +2,8 @@
 
 /** Rounding constants of each search step. */
 export const STEPS = 0;
+/** The same of a second search. */
+export const SCALE_STEPS = STEPS + 160;
 /** Four sub-blocks side by side: weight i of each stands in vector i. */
 export const X = 256;
 /** The same of how much each weight's error matters. */
@@ -14,6 +16,8 @@ export const MINIMA = SCALES + 64;
 export const IMPORTANCE_SUMS = MINIMA + 64;
 export const BEST_INVERSE = IMPORTANCE_SUMS + 64;
 export const BEST_MINIMUM = BEST_INVERSE + 64;
+/** In its place where sub-blocks have no minimum. */
+export const BEST_OFFSET = BEST_MINIMUM;
 /** Codes of the scales and the minima, one byte a sub-block. */
 export const SCALE_CODES = BEST_MINIMUM + 64;
 export const MINIMUM_CODES = SCALE_CODES + 16;

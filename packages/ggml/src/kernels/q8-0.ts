@@ -1,21 +1,8 @@
 /** @file The kernel of Q8_0: ggml's `quantize_row_q8_0_ref`. A block of 32 weights is divided by its largest magnitude / 127. */
 import { makeToHalf } from './half.js';
 import { type Kernel, overRows } from './kernel.js';
-import {
-  choose,
-  f32,
-  type F32,
-  f32x4,
-  i16x8,
-  i32,
-  i32x4,
-  i8x16,
-  type Local,
-  result,
-  v128,
-  type V128,
-  WasmFunction,
-} from './wasm.js';
+import { f32, type F32, f32x4, i16x8, i32, i32x4, i8x16, v128, type V128 } from './instructions.js';
+import { choose, type Local, result, WasmFunction } from './wasm.js';
 
 const BLOCK_SIZE = 32;
 /** Block: d, 32 bytes of codes. */

@@ -6,18 +6,8 @@
 import { gather } from './gather.js';
 import * as layout from './layout.js';
 import { clampInteger, nearestInteger } from './vectors.js';
-import {
-  f32x4,
-  i32,
-  type I32,
-  type Local,
-  loop,
-  type Statement,
-  v128,
-  type V128,
-  WasmFunction,
-  when,
-} from './wasm.js';
+import { f32x4, i32, type I32, type Statement, v128, type V128 } from './instructions.js';
+import { type Local, loop, WasmFunction, when } from './wasm.js';
 
 export interface RangeSearch {
   /** Weights of a sub-block: 16 or 32. */

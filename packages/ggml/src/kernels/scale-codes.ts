@@ -3,18 +3,8 @@
  * least weighted squared error, then single codes are moved while the weighted fit improves. Codes are stored as bytes, as
  * there, also where one wraps.
  */
-import {
-  choose,
-  f32,
-  type F32,
-  give,
-  i32,
-  type I32,
-  loop,
-  type Statement,
-  when,
-  WasmFunction,
-} from './wasm.js';
+import { f32, type F32, i32, type I32, type Statement } from './instructions.js';
+import { choose, give, loop, when, WasmFunction } from './wasm.js';
 
 /** `GROUP_MAX_EPS` */
 const SMALLEST_SCALE = 1e-15;

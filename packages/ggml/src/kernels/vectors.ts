@@ -5,13 +5,12 @@ import {
   i32,
   i32x4,
   i8x16,
-  type Local,
   type Statement,
   v128,
   type V128,
   type ValueType,
-  type WasmFunction,
-} from './wasm.js';
+} from './instructions.js';
+import { type Local, type WasmFunction } from './wasm.js';
 
 /**
  * ggml's `nearest_int`: adding 1.5 x 2^23 leaves the rounded integer in the low bits, ties to even. Beyond 2^22 it returns
