@@ -69,17 +69,20 @@ async function compile(
 
 /** A lane for each thread that the engine may use; whoever comes later waits. */
 async function inLane<Result>(engine: Engine, work: (lane: Lane) => Promise<Result>): Promise<Result> {
-  const lane = freeLanes.pop() ?? (await newLane(engine));
+  const lane = await takeLane(engine);
   try {
     return await work(lane);
   } finally {
+    const usable = lane.alive ? lane : new Lane();
     const next = waiting.shift();
-    if (next === undefined) freeLanes.push(lane);
-    else next(lane);
+    if (next === undefined) freeLanes.push(usable);
+    else next(usable);
   }
 }
 
-async function newLane({ threads }: Engine): Promise<Lane> {
+async function takeLane({ threads }: Engine): Promise<Lane> {
+  const free = freeLanes.pop();
+  if (free !== undefined) return free;
   if (lanes >= threads) return new Promise((resolve) => waiting.push(resolve));
   lanes += 1;
   return new Lane();

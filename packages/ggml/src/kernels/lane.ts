@@ -52,12 +52,21 @@ export function fitsLane(request: LaneRequest): boolean {
 export class Lane {
   private readonly memory = new wasmRuntime.Memory({ initial: 1, maximum: LANE_PAGES, shared: true });
   private readonly worker: Worker;
+  private ended = false;
 
   constructor() {
     const entry = createRequire(import.meta.url).resolve('@bitsmith/ggml/kernel-worker');
     const settings: LaneSettings = { memory: this.memory };
     this.worker = new Worker(entry, { workerData: settings, execArgv: [] });
     this.worker.unref();
+    this.worker.once('exit', () => {
+      this.ended = true;
+    });
+  }
+
+  /** False once its thread has ended: then it can do nothing more. */
+  get alive(): boolean {
+    return !this.ended;
   }
 
   /** Encodes rows; one request at a time. False when the weights are beyond the limits: the target is then as it was. */
@@ -103,6 +112,7 @@ export class Lane {
           resolve(answer);
         };
         const failed = (error: unknown): void => {
+          this.ended = true;
           worker.off('message', done);
           reject(error);
         };
