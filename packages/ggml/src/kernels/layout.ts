@@ -15,9 +15,8 @@ export const SCALES = CODES + 512;
 export const MINIMA = SCALES + 64;
 export const IMPORTANCE_SUMS = MINIMA + 64;
 export const BEST_INVERSE = IMPORTANCE_SUMS + 64;
+/** Where sub-blocks have no minimum: the best offset of the codes. */
 export const BEST_MINIMUM = BEST_INVERSE + 64;
-/** In its place where sub-blocks have no minimum. */
-export const BEST_OFFSET = BEST_MINIMUM;
 /** Codes of the scales and the minima, one byte a sub-block. */
 export const SCALE_CODES = BEST_MINIMUM + 64;
 export const MINIMUM_CODES = SCALE_CODES + 16;

@@ -113,7 +113,7 @@ export class LevelSearch {
     return [
       v128.store(address, this.scale, layout.SCALES),
       v128.store(address, this.inverse, layout.BEST_INVERSE),
-      v128.store(address, this.offset, layout.BEST_OFFSET),
+      v128.store(address, this.offset, layout.BEST_MINIMUM),
     ];
   }
 }

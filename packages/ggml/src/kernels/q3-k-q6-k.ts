@@ -76,7 +76,7 @@ function codeWeights(x: I32, subBlock: number, scale: F32, levels: number): Stat
     ],
     [
       codes((value) =>
-        i32x4.add(levelCodes(found(layout.BEST_INVERSE), value, levels), found(layout.BEST_OFFSET)),
+        i32x4.add(levelCodes(found(layout.BEST_INVERSE), value, levels), found(layout.BEST_MINIMUM)),
       ),
     ],
   );
