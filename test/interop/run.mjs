@@ -34,7 +34,7 @@ function run(command, args, options = {}) {
   } catch (error) {
     const output = `${error.stdout ?? ''}${error.stderr ?? ''}`.trimEnd();
     process.stderr.write(`${output.split('\n').slice(-SHOWN_LINES).join('\n')}\n`);
-    say(`failed (${error.status ?? error.code}): ${command} ${args.join(' ')}`);
+    say(`failed (${error.status ?? error.signal ?? error.code}): ${command} ${args.join(' ')}`);
     process.exit(1);
   }
 }
