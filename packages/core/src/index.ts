@@ -20,7 +20,11 @@ export { convert, type ConvertOptions, type ConvertResult } from './jobs/convert
 export { evaluate, type EvaluateOptions } from './jobs/evaluate.js';
 export { plan, type PlanOptions } from './jobs/plan.js';
 export { quantize, type QuantizeOptions } from './jobs/quantize.js';
-export { measure, type MeasuredTensor, type Probe, type Wanted } from './measure/measure.js';
+export type { Change, TensorChange, Variant } from './measure/change.js';
+export { measure, type MeasuredTensor, type Probe } from './measure/measure.js';
+export { measureVariants } from './measure/variants.js';
+export type { TrueLoss } from './measure/variants-task.js';
+export type { Wanted } from './measure/wanted.js';
 export { isHubId } from './model/hub.js';
 export { openModel, type OpenOptions } from './model/open.js';
 export { blockOf, roleOf } from './model/roles.js';

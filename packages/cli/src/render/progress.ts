@@ -242,6 +242,7 @@ function amount({ done, total, unit }: Progress, withUnit: boolean): string {
       return `${count(done)} of ${count(total)}${withUnit ? ' weights' : ''}`;
     case 'tokens':
     case 'tensors':
+    case 'measurements':
       return `${integer(done)} of ${integer(total)}${withUnit ? ` ${unit}` : ''}`;
     default:
       return unit satisfies never;

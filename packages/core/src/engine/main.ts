@@ -6,7 +6,7 @@ import { runFinite } from '../encode/finite-task.js';
 import { runVerify } from '../encode/verify-task.js';
 import { runEvaluate } from '../evaluate/task.js';
 import { runErrors } from '../measure/errors-task.js';
-import { runProbe } from '../measure/probe-task.js';
+import { runVariants } from '../measure/variants-task.js';
 import { runTokenize } from '../text/task.js';
 import type { EngineReply, EngineRequest, EngineTasks, TaskKind } from './protocol.js';
 import type { EngineSettings, TaskHandler } from './task-type.js';
@@ -16,7 +16,7 @@ const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   tokenize: runTokenize,
   calibrate: runCalibrate,
   errors: runErrors,
-  probe: runProbe,
+  variants: runVariants,
   encode: runEncode,
   verify: runVerify,
   evaluate: runEvaluate,

@@ -9,7 +9,7 @@ import type { FiniteTask } from '../encode/finite-task.js';
 import type { VerifyTask } from '../encode/verify-task.js';
 import type { EvaluateTask } from '../evaluate/task.js';
 import type { ErrorsTask } from '../measure/errors-task.js';
-import type { ProbeTask } from '../measure/probe-task.js';
+import type { VariantsTask } from '../measure/variants-task.js';
 import type { TokenizeTask } from '../text/task.js';
 
 /** Every kind of work an engine does. */
@@ -18,7 +18,7 @@ export interface EngineTasks {
   tokenize: TokenizeTask;
   calibrate: CalibrateTask;
   errors: ErrorsTask;
-  probe: ProbeTask;
+  variants: VariantsTask;
   encode: EncodeTask;
   verify: VerifyTask;
   evaluate: EvaluateTask;

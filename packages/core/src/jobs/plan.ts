@@ -6,8 +6,9 @@ import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
 import { readImportance } from '../io/read-importance.js';
-import { measure, type MeasuredTensor, type Wanted } from '../measure/measure.js';
+import { measure, type MeasuredTensor } from '../measure/measure.js';
 import { membersOf, type SchemeGroup } from '../measure/scheme-groups.js';
+import type { Wanted } from '../measure/wanted.js';
 import { openModel } from '../model/open.js';
 import type { SourceModel } from '../model/types.js';
 import {

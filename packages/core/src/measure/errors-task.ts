@@ -1,10 +1,17 @@
 /**
- * @file In the engine: what each scheme does to a tensor's weights. The error is the importance-weighted square
+ * @file In the engine: what each scheme does to a tensor's weights. The error is the weighted square
  * sum_ij r_i c_j (w_ij - w'_ij)^2 over a systematic sample of rows, scaled to the whole tensor, w' decoded from the very
  * bytes that the scheme would store.
  */
 import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
-import { decodeRows, encodeRows, type Engine, prepareCodebooks, weightedError } from '@bitsmith/ggml';
+import {
+  decodeRows,
+  encodeRows,
+  type Engine,
+  prepareCodebooks,
+  requiresImportance,
+  weightedError,
+} from '@bitsmith/ggml';
 import { ROW_COUNTS } from '../calibrate/accumulator.js';
 import { isOverflow } from '../encode/encode-rows.js';
 import type { TaskHandler, TaskType } from '../engine/task-type.js';
@@ -18,13 +25,27 @@ import { sampleRows } from './sample-rows.js';
 export type ErrorsTask = TaskType<
   {
     readonly files: readonly string[];
-    readonly importancePath: string;
+    /** Null: encoders work without column weights, but for those that refuse to. */
+    readonly importancePath: string | null;
+    readonly weighting: ErrorWeighting;
     readonly sampleWeights: number;
     readonly tensors: readonly { readonly name: string; readonly schemes: readonly TensorType[] }[];
   },
-  { readonly tensor: string; readonly errors: Readonly<Record<string, number>> },
+  {
+    readonly tensor: string;
+    /** Null where the scheme cannot hold the weights. */
+    readonly errors: Readonly<Record<string, number | null>>;
+    /** The same sum over the weights themselves. */
+    readonly squares: number;
+  },
   null
 >;
+
+/**
+ * `importance`: c_j is the mean square of input channel j, r_i what the row stands for (of an embedding that is only looked up,
+ * how often its token occurs). `plain`: every weight counts alike.
+ */
+export type ErrorWeighting = 'importance' | 'plain';
 
 /** Rows of one matrix, as floats, with what they stand for. */
 interface RowSample {
@@ -32,25 +53,28 @@ interface RowSample {
   readonly rows: number;
   readonly rowLength: number;
   readonly rowWeights: Float32Array;
-  readonly importance: Float32Array;
+  /** What encoders work with. */
+  readonly importance: Float32Array | undefined;
+  /** What errors are weighted with; every column alike without. */
+  readonly columnWeights: Float32Array | undefined;
 }
 
 export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, settings) => {
   const engine = nativeEngine(settings);
   const files = await WeightFiles.open(parameters.files);
   try {
-    const importance = await readImportance(parameters.importancePath);
+    const { importancePath } = parameters;
+    const importance = importancePath === null ? null : await readImportance(importancePath);
     await prepareTables(engine, parameters.tensors);
     await inLanes(settings.threads, parameters.tensors, async ({ name, schemes }) => {
-      const tensor = files.tensor(name);
-      const samples = await readSamples(engine, files, tensor, importance, parameters.sampleWeights);
-      const errors: Record<string, number> = {};
+      const samples = await readSamples(engine, files, files.tensor(name), importance, parameters);
+      const errors: Record<string, number | null> = {};
       for (const scheme of schemes) {
         const error = await errorOf(engine, samples, scheme);
         // A scheme that overflows on these weights is no candidate for them.
-        if (Number.isFinite(error)) errors[scheme] = error;
+        errors[scheme] = Number.isFinite(error) ? error : null;
       }
-      report({ tensor: name, errors });
+      report({ tensor: name, errors, squares: squaresOf(samples) });
     });
     return null;
   } finally {
@@ -69,20 +93,21 @@ async function readSamples(
   engine: Engine,
   files: WeightFiles,
   tensor: StoredTensor,
-  importance: ImportanceMatrix,
-  sampleWeights: number,
+  importance: ImportanceMatrix | null,
+  { sampleWeights, weighting }: ErrorsTask['parameters'],
 ): Promise<RowSample[]> {
   const { rowLength, rows, rowBytes } = tensor;
-  const weights = columnWeights(importance, tensor);
+  const weights = importance === null ? null : columnWeights(importance, tensor);
+  const weighted = weighting === 'importance';
   // A tied embedding is the output head as well, where every row is used for every token.
-  const lookedUp = tensor.name === 'token_embd.weight' && files.has('output.weight');
-  const frequencies = lookedUp ? importance.extra.get(ROW_COUNTS)?.values : undefined;
+  const lookedUp = weighted && tensor.name === 'token_embd.weight' && files.has('output.weight');
+  const frequencies = lookedUp ? importance?.extra.get(ROW_COUNTS)?.values : undefined;
   const count = Math.min(rows, Math.max(16, Math.ceil(sampleWeights / rowLength)));
   const sampled = sampleRows(rows, count, frequencies?.length === rows ? frequencies : undefined);
   const hits = sampled.reduce((sum, { hits }) => sum + hits, 0);
-  const groups = new Map<Float32Array, { row: number; hits: number }[]>();
+  const groups = new Map<Float32Array | undefined, { row: number; hits: number }[]>();
   for (const item of sampled) {
-    const vector = vectorOfRow(weights, tensor, item.row);
+    const vector = weights === null ? undefined : vectorOfRow(weights, tensor, item.row);
     const group = groups.get(vector);
     if (group === undefined) groups.set(vector, [item]);
     else group.push(item);
@@ -96,24 +121,34 @@ async function readSamples(
     const values = new Float32Array(items.length * rowLength);
     await decodeRows(engine, { type: tensor.type, bytes, rows: items.length, rowLength }, values);
     const rowWeights = Float32Array.from(items, ({ hits: times }) => (times * rows) / hits);
-    samples.push({ values, rows: items.length, rowLength, rowWeights, importance: vector });
+    const columnWeights = weighted ? vector : undefined;
+    samples.push({ values, rows: items.length, rowLength, rowWeights, importance: vector, columnWeights });
   }
   return samples;
 }
 
 async function errorOf(engine: Engine, samples: readonly RowSample[], scheme: TensorType): Promise<number> {
   let error = 0;
-  for (const { values, rows, rowLength, rowWeights, importance } of samples) {
+  for (const { values, rows, rowLength, rowWeights, importance, columnWeights } of samples) {
     const bytes = new Uint8Array(tensorByteLength(scheme, [rowLength, rows]));
+    const uniform = (): Float32Array => new Float32Array(rowLength).fill(1);
+    const vector = importance ?? (requiresImportance(scheme) ? uniform() : undefined);
     try {
-      await encodeRows(engine, { type: scheme, values, rows, rowLength, importance }, bytes);
+      await encodeRows(engine, { type: scheme, values, rows, rowLength, importance: vector }, bytes);
     } catch (error) {
       if (isOverflow(error)) return Number.POSITIVE_INFINITY;
       throw error;
     }
     const decoded = new Float32Array(values.length);
     await decodeRows(engine, { type: scheme, bytes, rows, rowLength }, decoded);
-    error += weightedError(values, decoded, rows, rowLength, importance, rowWeights);
+    error += weightedError(values, decoded, rows, rowLength, columnWeights, rowWeights);
   }
   return error;
+}
+
+function squaresOf(samples: readonly RowSample[]): number {
+  return samples.reduce((sum, { values, rows, rowLength, rowWeights, columnWeights }) => {
+    const nothing = new Float32Array(values.length);
+    return sum + weightedError(values, nothing, rows, rowLength, columnWeights, rowWeights);
+  }, 0);
 }

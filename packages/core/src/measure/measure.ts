@@ -4,16 +4,19 @@
  * must not be the price: tensors differ by orders of magnitude in what an error of theirs does to the output.
  */
 import type { Calibration } from '../calibrate/calibrate.js';
-import { ENGINE_RELEASE } from '../engine/release.js';
 import type { ModelTensor, SourceModel } from '../model/types.js';
 import type { SchemeId } from '../plan/schemes.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
-import type { TaskIdentity } from '../run/store.js';
-import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
+import { stage } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
+import type { Change, Variant } from './change.js';
+import type { Gathered } from './gather.js';
 import { probeScheme } from './probe-scheme.js';
 import { membersOf, type SchemeGroup, schemeGroups } from './scheme-groups.js';
+import { gatherVariants } from './variants.js';
+import type { Wanted } from './wanted.js';
+import { weightErrors } from './weight-errors.js';
 
 /** A tensor's true loss at one scheme. */
 export interface Probe {
@@ -30,18 +33,8 @@ export interface MeasuredTensor {
   readonly probe: Probe;
 }
 
-/** What to price about a tensor. */
-export interface Wanted {
-  readonly tensor: ModelTensor;
-  /** Schemes other than the stored type. */
-  readonly schemes: readonly SchemeId[];
-}
-
 /** Says for which tensors a group of schemes is worth measuring, by name, from what is known so far. */
 export type GroupSelector = (known: readonly MeasuredTensor[], group: SchemeGroup) => ReadonlySet<string>;
-
-/** Weights sampled a tensor for the error of each scheme. */
-const SAMPLE_WEIGHTS = 1 << 15;
 
 /**
  * Measures errors and probes of all tensors; what is in the store is not measured again.
@@ -94,11 +87,6 @@ export async function* measure(
   });
 }
 
-interface Gathered<Value> {
-  readonly values: readonly Value[];
-  readonly cached: boolean;
-}
-
 /** The first things to measure: all quick schemes, the only one where there is no choice, and the probe's. */
 function firstOf({ tensor, schemes }: Wanted, group: SchemeGroup): Wanted {
   const first = schemes.length === 1 ? schemes : membersOf(group, schemes);
@@ -111,37 +99,8 @@ async function* measureErrors(
   calibration: Calibration,
   wanted: readonly Wanted[],
 ): AsyncGenerator<RunEvent, Gathered<ReadonlyMap<string, number>>, void> {
-  const schemesOf = new Map(wanted.map(({ tensor, schemes }) => [tensor.name, schemes]));
-  const task = ({ name }: ModelTensor): TaskIdentity => ({
-    kind: 'weight-errors',
-    version: 1,
-    parameters: {
-      tensor: name,
-      schemes: schemesOf.get(name),
-      sampleWeights: SAMPLE_WEIGHTS,
-      engine: ENGINE_RELEASE,
-    },
-    inputs: { model: model.sha256, importance: calibration.sha256 },
-  });
-  const tensors = wanted.map(({ tensor }) => tensor);
-  const errors = yield* gatherMissing<Record<string, number>>(
-    run,
-    tensors,
-    task,
-    'errors of schemes',
-    (missing, store) =>
-      run.engine.run(
-        'errors',
-        {
-          files: model.files.map((file) => file.path),
-          importancePath: calibration.path,
-          sampleWeights: SAMPLE_WEIGHTS,
-          tensors: missing.map(({ name }) => ({ name, schemes: schemesOf.get(name) ?? [] })),
-        },
-        { signal: run.signal, onEvent: ({ tensor, errors: found }) => store(tensor, found) },
-      ),
-  );
-  return { cached: errors.cached, values: errors.values.map((found) => new Map(Object.entries(found))) };
+  const { values, cached } = yield* weightErrors(run, model, calibration, wanted, 'importance');
+  return { cached, values: values.map(({ errors }) => errors) };
 }
 
 async function* measureProbes(
@@ -151,87 +110,17 @@ async function* measureProbes(
   text: TokenizedText,
   tensors: readonly ModelTensor[],
 ): AsyncGenerator<RunEvent, Gathered<Probe>, void> {
-  const task = (tensor: ModelTensor): TaskIdentity => ({
-    kind: 'probe',
-    version: 2,
-    parameters: {
-      tensor: tensor.name,
-      scheme: probeScheme(tensor),
-      contextTokens: text.contextTokens,
-      chunks: text.chunks.length,
-      engine: ENGINE_RELEASE,
-    },
-    inputs: { model: model.sha256, text: text.sha256, importance: calibration.sha256 },
+  const schemes = tensors.map((tensor) => probeScheme(tensor));
+  const variants = tensors.map(({ name }, index): Variant => {
+    const change: Change = { kind: 'scheme', scheme: schemes[index] };
+    return { id: name, changes: [{ tensor: name, change }] };
   });
-  return yield* gatherMissing<Probe>(run, tensors, task, 'probes in the live model', (missing, store) =>
-    run.engine.run(
-      'probe',
-      {
-        ggufPath: model.ggufPath,
-        files: model.files.map((file) => file.path),
-        importancePath: calibration.path,
-        contextTokens: text.contextTokens,
-        chunks: text.chunks,
-        tensors: missing.map((tensor) => ({ name: tensor.name, scheme: probeScheme(tensor) })),
-      },
-      {
-        signal: run.signal,
-        onEvent: ({ tensor, klNats, standardError }) => {
-          const found = missing.find(({ name }) => name === tensor) as ModelTensor;
-          store(tensor, { scheme: probeScheme(found), klNats, standardError });
-        },
-      },
-    ),
-  );
-}
-
-/** One small JSON artifact a tensor: reads those that are there, lets `work` make the rest, in a new engine if one dies. */
-async function* gatherMissing<Value>(
-  run: RunContext,
-  tensors: readonly ModelTensor[],
-  taskOf: (tensor: ModelTensor) => TaskIdentity,
-  item: string,
-  work: (missing: readonly ModelTensor[], store: (tensor: string, value: Value) => void) => Promise<unknown>,
-): AsyncGenerator<RunEvent, Gathered<Value>, void> {
-  const known = new Map<string, Value>();
-  for (const tensor of tensors) {
-    const value = await run.store.readJson<Value>(taskOf(tensor));
-    if (value !== null) known.set(tensor.name, value);
-  }
-  const missing = (): ModelTensor[] => tensors.filter((tensor) => !known.has(tensor.name));
-  const cached = missing().length === 0;
-  yield* streamed<RunEvent, void>(async (emit) => {
-    const progress = (): void =>
-      emit({
-        type: 'progress',
-        stage: 'measure',
-        done: known.size,
-        total: tensors.length,
-        unit: 'tensors',
-        item,
-      });
-    progress();
-    const tasks = new Map(tensors.map((tensor) => [tensor.name, taskOf(tensor)]));
-    await withNewEngineAfterCrash(
-      () => missing().length,
-      async () => {
-        const writes: Promise<void>[] = [];
-        try {
-          await work(missing(), (tensor, value) => {
-            known.set(tensor, value);
-            const write = run.store.writeJson(tasks.get(tensor) as TaskIdentity, value);
-            // A full disk fails here while the engine works on: it is told below, not as an unhandled rejection.
-            write.catch(() => undefined);
-            writes.push(write);
-            progress();
-          });
-        } finally {
-          await Promise.allSettled(writes);
-        }
-        await Promise.all(writes);
-      },
-      (error) => emit({ type: 'note', level: 'warning', message: error.message }),
-    );
-  });
-  return { values: tensors.map((tensor) => known.get(tensor.name) as Value), cached };
+  const label = 'probes in the live model';
+  const { values, cached } = yield* gatherVariants({ run, model, calibration, text }, variants, label);
+  const probes = values.map(({ klNats, standardError }, index) => ({
+    scheme: schemes[index],
+    klNats,
+    standardError,
+  }));
+  return { values: probes, cached };
 }

@@ -9,7 +9,7 @@ export type RunEvent =
       readonly stage: Stage;
       readonly done: number;
       readonly total: number;
-      readonly unit: 'bytes' | 'tokens' | 'tensors' | 'weights';
+      readonly unit: 'bytes' | 'tokens' | 'tensors' | 'weights' | 'measurements';
       /** What is being worked on, for example a tensor's name. */
       readonly item?: string;
     }

@@ -1,0 +1,49 @@
+/** @file What can be done to one tensor of the live model, so that its true cost can be measured. */
+import type { TensorType } from '@bitsmith/formats';
+
+export type Change =
+  /** The bytes that a written file would hold in this scheme. */
+  | { readonly kind: 'scheme'; readonly scheme: TensorType }
+  /** Gaussian noise with `relative` times the tensor's root mean square as its standard deviation. */
+  | { readonly kind: 'noise'; readonly relative: number; readonly seed: number }
+  /** All weights zero. */
+  | { readonly kind: 'zero' };
+
+export interface TensorChange {
+  readonly tensor: string;
+  readonly change: Change;
+}
+
+/** A set of changes whose common loss is measured. Without any it is the model as it is. */
+export interface Variant {
+  readonly id: string;
+  readonly changes: readonly TensorChange[];
+}
+
+/** What a change does, in the words of an error message. */
+export function describeChange({ tensor, change }: TensorChange): string {
+  switch (change.kind) {
+    case 'scheme':
+      return `${tensor} in ${change.scheme}`;
+    case 'noise':
+      return `${tensor} under noise of ${change.relative} times its root mean square`;
+    case 'zero':
+      return `${tensor} set to zero`;
+    default:
+      return change satisfies never;
+  }
+}
+
+/** Equal for changes that make the same bytes. */
+export function changeKey(change: Change): string {
+  switch (change.kind) {
+    case 'scheme':
+      return change.scheme;
+    case 'noise':
+      return `noise ${change.relative} ${change.seed}`;
+    case 'zero':
+      return 'zero';
+    default:
+      return change satisfies never;
+  }
+}

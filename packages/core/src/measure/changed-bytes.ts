@@ -1,0 +1,115 @@
+/** @file In the engine: the bytes of a whole tensor after a change, where the live model can read them. */
+import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
+import { alignedBytes, decodeRows, encodeRows } from '@bitsmith/ggml';
+import { EncoderLane, weightsFor } from '../encode/encode-rows.js';
+import { cutIntoSlabs, type Slab } from '../encode/slabs.js';
+import { nativeEngine } from '../engine/session.js';
+import type { EngineSettings } from '../engine/task-type.js';
+import type { StoredTensor, WeightFiles } from '../model/weight-files.js';
+import { inLanes } from '../run/lanes.js';
+import type { Change } from './change.js';
+import { RowNoise } from './gaussian.js';
+
+/** Weights a lane works on at once. */
+const SLAB_WEIGHTS = 1 << 19;
+
+/** Types that hold noise as fine as it is drawn; others get F32. */
+const floats: ReadonlySet<TensorType> = new Set<TensorType>(['F32', 'F16', 'BF16']);
+
+export interface ChangedTensor {
+  readonly type: TensorType;
+  readonly bytes: Uint8Array;
+}
+
+/** What changed bytes are made from. */
+export interface ChangeSource {
+  readonly files: WeightFiles;
+  readonly importance: ImportanceMatrix;
+  readonly settings: EngineSettings;
+}
+
+export async function changedBytes(
+  source: ChangeSource,
+  name: string,
+  change: Change,
+): Promise<ChangedTensor> {
+  const tensor = source.files.tensor(name);
+  switch (change.kind) {
+    case 'scheme':
+      return { type: change.scheme, bytes: await encoded(source, tensor, change.scheme) };
+    case 'noise':
+      return withNoise(source, tensor, change.relative, change.seed);
+    case 'zero':
+      // A scale of zero in every type: bytes of zero are weights of zero.
+      return { type: tensor.type, bytes: alignedBytes(tensor.byteLength) };
+    default:
+      return change satisfies never;
+  }
+}
+
+async function encoded(
+  { files, importance, settings }: ChangeSource,
+  tensor: StoredTensor,
+  scheme: TensorType,
+): Promise<Uint8Array> {
+  const engine = nativeEngine(settings);
+  const bytes = alignedBytes(tensorByteLength(scheme, tensor.shape));
+  const rowBytes = bytes.byteLength / tensor.rows;
+  const weights = weightsFor(importance, tensor, scheme);
+  const lanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
+  const share = Math.ceil((tensor.rows * tensor.rowLength) / settings.threads);
+  await inLanes(settings.threads, slabsOf(tensor, Math.min(SLAB_WEIGHTS, share)), async (slab) => {
+    const lane = lanes.pop() as EncoderLane;
+    bytes.set(await lane.encode(tensor, slab, scheme, weights), slab.firstRow * rowBytes);
+    lanes.push(lane);
+  });
+  return bytes;
+}
+
+/**
+ * The tensor with noise, in its own type where that is a float: the model then computes with the kernel that it computes
+ * with untouched, and the noise is all that differs.
+ */
+async function withNoise(
+  { files, settings }: ChangeSource,
+  tensor: StoredTensor,
+  relative: number,
+  seed: number,
+): Promise<ChangedTensor> {
+  const { name, rowLength, rowBytes: storedRowBytes, rows } = tensor;
+  const engine = nativeEngine(settings);
+  const type = floats.has(tensor.type) ? tensor.type : 'F32';
+  const bytes = alignedBytes(tensorByteLength(type, tensor.shape));
+  const rowBytes = bytes.byteLength / rows;
+  const slabs = slabsOf(tensor, SLAB_WEIGHTS);
+  const valuesOf = async (slab: Slab): Promise<Float32Array> => {
+    const stored = new Uint8Array(slab.rows * storedRowBytes);
+    await files.readRows(name, slab.firstRow, stored);
+    const values = new Float32Array(slab.rows * rowLength);
+    await decodeRows(engine, { type: tensor.type, bytes: stored, rows: slab.rows, rowLength }, values);
+    return values;
+  };
+  let squares = 0;
+  for (const slab of slabs) squares += sumOfSquares(await valuesOf(slab));
+  const scale = relative * Math.sqrt(squares / (rows * rowLength));
+  const noise = new RowNoise(seed, name);
+  for (const slab of slabs) {
+    const values = await valuesOf(slab);
+    for (let row = 0; row < slab.rows; row++) {
+      noise.addTo(values.subarray(row * rowLength, (row + 1) * rowLength), slab.firstRow + row, scale);
+    }
+    const target = bytes.subarray(slab.firstRow * rowBytes, (slab.firstRow + slab.rows) * rowBytes);
+    await encodeRows(engine, { type, values, rows: slab.rows, rowLength }, target);
+  }
+  return { type, bytes };
+}
+
+function slabsOf(tensor: StoredTensor, slabWeights: number): Slab[] {
+  return cutIntoSlabs({ ...tensor, rowsPerMatrix: tensor.shape[1] }, slabWeights);
+}
+
+function sumOfSquares(values: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] * values[i];
+  return sum;
+}

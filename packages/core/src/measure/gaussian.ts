@@ -1,0 +1,53 @@
+/**
+ * @file Seeded Gaussian noise that can be drawn from any row on: each row has a stream of its own, named by the seed, the
+ * tensor and the row, so that neither the cut into slabs nor the number of threads changes a number. The generator is
+ * mulberry32, the transform Box and Muller's, both values used.
+ */
+
+/** One generator a row of a tensor. */
+export class RowNoise {
+  private readonly base: number;
+
+  constructor(seed: number, tensor: string) {
+    this.base = hashText(`${seed} ${tensor}`);
+  }
+
+  /** Adds standard normal noise times `scale` to the row's values, in place. */
+  addTo(values: Float32Array, row: number, scale: number): void {
+    const uniform = mulberry32(mix(this.base ^ mix(row + 1)));
+    const even = values.length - (values.length % 2);
+    for (let i = 0; i < even; i += 2) {
+      const radius = scale * Math.sqrt(-2 * Math.log(1 - uniform()));
+      const angle = 2 * Math.PI * uniform();
+      values[i] += radius * Math.cos(angle);
+      values[i + 1] += radius * Math.sin(angle);
+    }
+    if (even === values.length) return;
+    values[even] += scale * Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+  }
+}
+
+/** FNV-1a over the text's UTF-16 units. */
+function hashText(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}
+
+/** The finalizer of MurmurHash3: neighbouring rows get unrelated streams. */
+function mix(value: number): number {
+  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+  return (mixed ^ (mixed >>> 16)) >>> 0;
+}
+
+/** Numbers in [0, 1). */
+function mulberry32(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

@@ -1,0 +1,9 @@
+/** @file What a measurement is asked about: tensors, and the schemes that each might be stored in. */
+import type { ModelTensor } from '../model/types.js';
+import type { SchemeId } from '../plan/schemes.js';
+
+export interface Wanted {
+  readonly tensor: ModelTensor;
+  /** Schemes other than the stored type. */
+  readonly schemes: readonly SchemeId[];
+}

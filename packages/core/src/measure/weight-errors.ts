@@ -1,0 +1,110 @@
+/** @file What schemes do to the weights of tensors, measured on a sample of their rows. One artifact a (tensor, scheme). */
+import type { Calibration } from '../calibrate/calibrate.js';
+import { ENGINE_RELEASE } from '../engine/release.js';
+import type { SourceModel } from '../model/types.js';
+import type { SchemeId } from '../plan/schemes.js';
+import type { RunContext } from '../run/context.js';
+import type { RunEvent } from '../run/events.js';
+import type { TaskIdentity } from '../run/store.js';
+import type { ErrorWeighting } from './errors-task.js';
+import { type Gathered, gatherMissing } from './gather.js';
+import type { Wanted } from './wanted.js';
+
+/** Errors of one tensor by scheme, and the same sum over the weights themselves. */
+export interface WeightErrors {
+  /** Squared error of each scheme; infinite where a scheme cannot hold the weights. */
+  readonly errors: ReadonlyMap<string, number>;
+  /** Of the sampled weights, weighted alike: errors divided by it are relative. */
+  readonly squares: number;
+}
+
+/** Weights sampled a tensor. */
+const SAMPLE_WEIGHTS = 1 << 15;
+
+interface Pair {
+  readonly tensor: string;
+  readonly scheme: SchemeId;
+}
+
+interface StoredError {
+  /** Null where the scheme cannot hold the weights. */
+  readonly error: number | null;
+  readonly squares: number;
+}
+
+/**
+ * Measures the error of every wanted scheme.
+ * @param calibration null for a measurement without data: encoders then work without column weights
+ */
+export async function* weightErrors(
+  run: RunContext,
+  model: SourceModel,
+  calibration: Calibration | null,
+  wanted: readonly Wanted[],
+  weighting: ErrorWeighting,
+): AsyncGenerator<RunEvent, Gathered<WeightErrors>, void> {
+  const taskOf = ({ tensor, scheme }: Pair): TaskIdentity => ({
+    kind: 'weight-errors',
+    version: 2,
+    parameters: { tensor, scheme, weighting, sampleWeights: SAMPLE_WEIGHTS, engine: ENGINE_RELEASE },
+    inputs: {
+      model: model.sha256,
+      ...(calibration === null ? {} : { importance: calibration.sha256 }),
+    },
+  });
+  const pairs = wanted.flatMap(({ tensor, schemes }) =>
+    schemes.map((scheme): Pair => ({ tensor: tensor.name, scheme })),
+  );
+  const byName = new Map(pairs.map((pair) => [nameOf(pair), pair]));
+  const gathered = yield* gatherMissing<Pair, StoredError>(run, {
+    items: pairs,
+    taskOf,
+    label: 'errors of schemes',
+    unit: 'measurements',
+    work: (missing, store) =>
+      run.engine.run(
+        'errors',
+        {
+          files: model.files.map((file) => file.path),
+          importancePath: calibration?.path ?? null,
+          weighting,
+          sampleWeights: SAMPLE_WEIGHTS,
+          tensors: byTensor(missing),
+        },
+        {
+          signal: run.signal,
+          onEvent: ({ tensor, errors, squares }) => {
+            for (const [scheme, error] of Object.entries(errors)) {
+              store(byName.get(nameOf({ tensor, scheme: scheme as SchemeId })) as Pair, { error, squares });
+            }
+          },
+        },
+      ),
+  });
+  return { cached: gathered.cached, values: collect(wanted, gathered.values) };
+}
+
+function byTensor(pairs: readonly Pair[]): { name: string; schemes: readonly SchemeId[] }[] {
+  const schemes = new Map<string, SchemeId[]>();
+  for (const { tensor, scheme } of pairs) schemes.set(tensor, [...(schemes.get(tensor) ?? []), scheme]);
+  return [...schemes].map(([name, members]) => ({ name, schemes: members }));
+}
+
+function nameOf({ tensor, scheme }: Pair): string {
+  return `${tensor} ${scheme}`;
+}
+
+/** @param found one value a (tensor, scheme), in the order of `wanted` */
+function collect(wanted: readonly Wanted[], found: readonly StoredError[]): WeightErrors[] {
+  let next = 0;
+  return wanted.map(({ schemes }) => {
+    const errors = new Map<string, number>();
+    let squares = 0;
+    for (const scheme of schemes) {
+      const stored = found[next++];
+      errors.set(scheme, stored.error ?? Number.POSITIVE_INFINITY);
+      squares = stored.squares;
+    }
+    return { errors, squares };
+  });
+}

@@ -1,0 +1,270 @@
+import path from 'node:path';
+import type { TensorType } from '@bitsmith/formats';
+import { LlamaModel, WeightSlots } from '@bitsmith/ggml';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { adoptCalibration, type Calibration } from '../../src/calibrate/calibrate.js';
+import { ChunkRunner } from '../../src/engine/forward.js';
+import { nativeEngine, openLlama } from '../../src/engine/session.js';
+import { readImportance } from '../../src/io/read-importance.js';
+import { quantize } from '../../src/jobs/quantize.js';
+import type { Change, TensorChange, Variant } from '../../src/measure/change.js';
+import { LiveModel } from '../../src/measure/live-model.js';
+import { LiveWeights } from '../../src/measure/live-weights.js';
+import {
+  type BaselineLimits,
+  cutIntoGroups,
+  cutIntoSpans,
+  runVariants,
+  type TrueLoss,
+} from '../../src/measure/variants-task.js';
+import { openModel } from '../../src/model/open.js';
+import type { SourceModel } from '../../src/model/types.js';
+import { WeightFiles } from '../../src/model/weight-files.js';
+import { inRun } from '../../src/run/context.js';
+import { expectFailure } from '../support/errors.js';
+import { golden, goldenPlan, orator, runJob } from '../support/jobs.js';
+import { temporaryFolder } from '../support/temporary.js';
+
+const home = await temporaryFolder();
+const imatrix = path.join(golden, 'orator-8m.imatrix.gguf');
+const settings = { threads: 2, verbose: false };
+const contextTokens = 16;
+/** Chunks in one batch at this context; the vocabulary of 4,096 allows more. */
+const batchChunks = 2048 / contextTokens;
+const down = 'blk.0.ffn_down.weight';
+const query = 'blk.5.attn_q.weight';
+
+let model: SourceModel;
+let calibration: Calibration;
+
+beforeAll(async () => {
+  const work = inRun({ home, threads: 1 }, async function* (run) {
+    const opened = yield* openModel(orator, { store: run.store });
+    return { opened, adopted: yield* adoptCalibration(run, opened, imatrix) };
+  });
+  const { opened, adopted } = (await runJob(work)).result;
+  model = opened;
+  calibration = adopted;
+}, 300_000);
+
+/** Any tokens do: a measurement compares a model with itself. */
+function chunksOf(count: number, seed: number): Int32Array[] {
+  return Array.from({ length: count }, (_, chunk) =>
+    Int32Array.from(
+      { length: contextTokens },
+      (__, position) => (seed + chunk * 7919 + position * 104_729) % 4096,
+    ),
+  );
+}
+
+const scheme = (tensor: string, name: 'Q3_K' | 'Q2_K' | 'Q4_K'): TensorChange => ({
+  tensor,
+  change: { kind: 'scheme', scheme: name },
+});
+const changed = (tensor: string, change: Change): TensorChange => ({ tensor, change });
+
+function parametersOf(variants: readonly Variant[], chunks: readonly Int32Array[]) {
+  return {
+    ggufPath: model.ggufPath,
+    files: model.files.map((file) => file.path),
+    importancePath: calibration.path,
+    contextTokens,
+    chunks,
+    variants,
+  };
+}
+
+async function losses(
+  variants: readonly Variant[],
+  chunks: readonly Int32Array[],
+  limits?: BaselineLimits,
+  threads = settings.threads,
+): Promise<Map<string, TrueLoss>> {
+  const found = new Map<string, TrueLoss>();
+  await runVariants(
+    parametersOf(variants, chunks),
+    ({ id, ...loss }) => found.set(id, loss),
+    { ...settings, threads },
+    limits,
+  );
+  expect([...found.keys()]).toEqual(variants.map(({ id }) => id));
+  return found;
+}
+
+/** Bits of the logits of a model as it is now. */
+function logitBits(llama: LlamaModel, chunks: readonly Int32Array[]): Uint32Array {
+  const runner = ChunkRunner.create(llama, { contextTokens, chunks: chunks.length, threads: 2 });
+  try {
+    const logits = runner.run(chunks, 0);
+    return new Uint32Array(logits.buffer, logits.byteOffset, logits.length).slice();
+  } finally {
+    runner.dispose();
+  }
+}
+
+const variants: readonly Variant[] = [
+  { id: 'one', changes: [scheme(down, 'Q3_K')] },
+  { id: 'two', changes: [scheme(query, 'Q2_K'), scheme(down, 'Q3_K')] },
+  { id: 'nothing', changes: [] },
+  { id: 'noise', changes: [changed(down, { kind: 'noise', relative: 0.05, seed: 1 })] },
+  { id: 'other scheme', changes: [scheme(down, 'Q4_K'), changed(query, { kind: 'zero' })] },
+];
+
+describe('the live model', () => {
+  test('comes back bit for bit after every change', async () => {
+    const chunks = chunksOf(4, 3);
+    const llama = await openLlama(model.ggufPath, settings, 'cpu');
+    const untouched = logitBits(llama, chunks);
+    await losses(variants, chunks);
+    expect(logitBits(llama, chunks)).toEqual(untouched);
+    const slots = WeightSlots.discover(llama);
+    expect(slots.names.filter((name) => slots.describe(name).replacedBy !== null)).toEqual([]);
+  });
+
+  test('comes back after work that fails in the middle, too', async () => {
+    const chunks = chunksOf(2, 3);
+    const llama = await openLlama(model.ggufPath, settings, 'cpu');
+    const untouched = logitBits(llama, chunks);
+    const fail = (): never => {
+      throw new Error('stopped');
+    };
+    await expect(runVariants(parametersOf(variants, chunks), fail, settings)).rejects.toThrow('stopped');
+    expect(logitBits(llama, chunks)).toEqual(untouched);
+  });
+
+  test('refuses a tensor that it does not compute with before anything is measured', async () => {
+    const norm = { id: 'norm', changes: [changed('blk.0.attn_norm.weight', { kind: 'zero' })] };
+    await expectFailure(
+      () => losses([...variants, norm], chunksOf(2, 3)),
+      'validation',
+      'WEIGHT_UNKNOWN',
+      /blk\.0\.attn_norm/,
+    );
+  });
+
+  test('measures each variant as if it were alone, in any order', async () => {
+    const chunks = chunksOf(6, 3);
+    const together = await losses(variants, chunks);
+    for (const variant of variants) {
+      expect((await losses([variant], chunks)).get(variant.id)).toEqual(together.get(variant.id));
+    }
+    const backwards = await losses(variants.toReversed(), chunks);
+    for (const [id, loss] of together) expect(backwards.get(id)).toEqual(loss);
+    expect(together.get('nothing')?.klNats).toBeLessThan(1e-7);
+    expect(together.get('one')?.klNats).toBeGreaterThan(1e-5);
+    expect(together.get('two')?.klNats).toBeGreaterThan(together.get('one')?.klNats ?? Infinity);
+  });
+
+  test('measures the same on one thread and on two', async () => {
+    const chunks = chunksOf(6, 3);
+    expect(await losses(variants, chunks, undefined, 1)).toEqual(await losses(variants, chunks));
+  });
+
+  test('a sequence has a mean of its own, and the text the mean of all', async () => {
+    const loss = (await losses(variants.slice(0, 1), chunksOf(6, 3))).get('one') as TrueLoss;
+    expect(loss.sequenceKlNats).toHaveLength(6);
+    const mean = loss.sequenceKlNats.reduce((sum, each) => sum + each, 0) / 6;
+    expect(Math.abs(mean / loss.klNats - 1)).toBeLessThan(1e-12);
+    const squares = loss.sequenceKlNats.reduce((sum, each) => sum + (each - mean) ** 2, 0);
+    expect(Math.abs(Math.sqrt(squares / 30) / loss.standardError - 1)).toBeLessThan(1e-12);
+  });
+});
+
+describe('a text of several batches', () => {
+  const first = chunksOf(batchChunks, 1);
+  const second = chunksOf(4, 5);
+
+  test('has the losses of its parts', async () => {
+    const whole = await losses(variants, [...first, ...second]);
+    const parts = [await losses(variants, first), await losses(variants, second)];
+    for (const { id } of variants) {
+      const expected = parts.flatMap((part) => part.get(id)?.sequenceKlNats ?? []);
+      const found = whole.get(id)?.sequenceKlNats ?? [];
+      expect(found).toHaveLength(expected.length);
+      // The second part is split in other halves when it is alone, so that sums are rounded otherwise.
+      found.forEach((value, index) => expect(Math.abs(value - expected[index])).toBeLessThan(1e-6));
+    }
+  }, 120_000);
+
+  test('has the same losses when baselines are kept a batch at a time', async () => {
+    const chunks = [...first, ...second];
+    const limits = { baselineBytes: 1, groupVariants: 2 };
+    expect(await losses(variants, chunks, limits)).toEqual(await losses(variants, chunks));
+  }, 120_000);
+});
+
+describe('all tensors replaced', () => {
+  test('is the written file, bit for bit', { timeout: 300_000 }, async () => {
+    const plan = await goldenPlan('mixed-plan.yaml', home);
+    const output = path.join(home, 'written.gguf');
+    const job = quantize({
+      model: orator,
+      planFile: plan,
+      output,
+      importanceMatrix: imatrix,
+      home,
+      verify: false,
+    });
+    const { result } = await runJob(job);
+    const changes = result.plan.tensors.map(({ tensor, scheme: name }) =>
+      changed(tensor, { kind: 'scheme', scheme: name as TensorType }),
+    );
+    const slots = WeightSlots.discover(await openLlama(model.ggufPath, settings, 'cpu'));
+    const all: Variant = { id: 'all', changes: changes.filter(({ tensor }) => slots.has(tensor)) };
+    expect(all.changes.length).toBeGreaterThanOrEqual(57);
+
+    const chunks = chunksOf(8, 3);
+    const llama = await openLlama(model.ggufPath, settings, 'cpu');
+    const file = await LlamaModel.open(nativeEngine(settings), output);
+    const files = await WeightFiles.open(model.files.map((each) => each.path));
+    const importance = await readImportance(calibration.path);
+    const weights = new LiveWeights(slots, { files, importance, settings });
+    const source = LiveModel.create(llama, contextTokens, chunks.length, 2);
+    const written = LiveModel.create(file, contextTokens, chunks.length, 2);
+    try {
+      const untouched = logitBits(llama, chunks);
+      await weights.set(all.changes);
+      expect(logitBits(llama, chunks)).toEqual(logitBits(file, chunks));
+      weights.restoreAll();
+      expect(logitBits(llama, chunks)).toEqual(untouched);
+
+      const [batch] = source.batches(chunks);
+      const positions = await written.divergences(await source.baselines(batch));
+      const loss = (await losses([all], chunks)).get('all');
+      const mean = positions.reduce((sum, each) => sum + each, 0) / positions.length;
+      expect(loss?.klNats).toBe(mean);
+      expect(mean).toBeGreaterThan(0.01);
+    } finally {
+      source.dispose();
+      written.dispose();
+      file.dispose();
+      await files.close();
+    }
+  });
+});
+
+describe('what is kept at once', () => {
+  test.each([
+    [40, 1, [40]],
+    [40, 2, [16, 16, 8]],
+    [3, 2, [3]],
+    [0, 1, []],
+  ])('%i variants over %i spans share baselines in groups of %j', (count, spans, sizes) => {
+    const items = Array.from({ length: count }, (_, index) => index);
+    const groups = cutIntoGroups(items, spans, 16);
+    expect(groups.map((group) => group.length)).toEqual(sizes);
+    expect(groups.flat()).toEqual(items);
+  });
+
+  test.each([
+    [5, 10, [1, 1, 1]],
+    [20, 10, [2, 1]],
+    [30, 10, [3]],
+    [1000, 10, [3]],
+  ])('room for %i and batches of %i make spans of %j', (limit, bytes, sizes) => {
+    const batches = [0, 1, 2].map((firstChunk) => ({ firstChunk, chunks: [] }));
+    const spans = cutIntoSpans(batches, () => bytes, limit);
+    expect(spans.map((span) => span.length)).toEqual(sizes);
+    expect(spans.flat()).toEqual(batches);
+  });
+});
