@@ -11,6 +11,8 @@ export { alignedBytes } from './api/aligned.js';
 export type { TokenBatch } from './api/batch.js';
 export { needsCodebooks, prepareCodebooks } from './api/codebooks.js';
 export { LlamaContext, type ContextOptions } from './api/context.js';
+export { Tape, type DifferentiableWeight, type WeightProduct } from './api/autograd.js';
+export { ComputeGraph, type GraphNode, type RopeSettings, type Shape } from './api/graph.js';
 export type { EngineDescription, GpuDevice } from './api/description.js';
 export {
   decodeRows,

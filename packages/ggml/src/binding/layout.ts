@@ -137,5 +137,5 @@ export const llamaFileTypes = {
 /** Numbers of `enum llama_load_mode`. */
 export const loadModes = { none: 0, memoryMap: 1 } as const;
 
-/** Numbers of `enum ggml_backend_dev_type`: GPUs with memory of their own, and those that share the processor's. */
-export const deviceTypes = { gpu: 1, integratedGpu: 2 } as const;
+/** Numbers of `enum ggml_backend_dev_type`: the processor, GPUs with memory of their own, and those that share its memory. */
+export const deviceTypes = { cpu: 0, gpu: 1, integratedGpu: 2 } as const;

@@ -1,6 +1,7 @@
 /** @file Loads the engine's libraries and declares the functions used, one line for one C prototype. */
 import koffi, { type LibraryHandle, type TypeObject } from 'koffi';
 import type { AsyncCapable } from './async.js';
+import { declareGraph } from './graph.js';
 import { engineMissing, type EngineLocation } from './platform.js';
 import {
   ggmlInitParams,
@@ -246,6 +247,7 @@ function declareContext(l: LibraryHandle) {
 }
 
 export type NativeFunctions = ReturnType<typeof declareBase> &
+  ReturnType<typeof declareGraph> &
   ReturnType<typeof declareGgml> &
   ReturnType<typeof declareLlama>;
 
@@ -277,7 +279,7 @@ export function loadLibraries(location: EngineLocation): NativeLibraries {
   const ggml = open(location.ggml);
   const llama = open(location.llama);
   return {
-    functions: { ...declareBase(base), ...declareGgml(ggml), ...declareLlama(llama) },
+    functions: { ...declareBase(base), ...declareGraph(base), ...declareGgml(ggml), ...declareLlama(llama) },
     silentLog: BigInt(koffi.address(llama.symbol('llama_supports_mmap'))),
     scoreOf: scoreOfLibrary,
   };

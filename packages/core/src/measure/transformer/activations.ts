@@ -1,0 +1,70 @@
+/**
+ * @file The stream before every block, for every sequence of a group: what a block is rebuilt from for its backward pass. In
+ * memory where there is room, else in a file that is removed at the end.
+ */
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { fileError } from '../../io/file-errors.js';
+
+export class Activations {
+  private readonly elements: number;
+  private readonly memory = new Map<string, Float32Array>();
+  private readonly file: FileHandle | null;
+  private readonly path: string | null;
+  private readonly sequences: number;
+
+  private constructor(sequences: number, elements: number, file: FileHandle | null, path: string | null) {
+    this.sequences = sequences;
+    this.elements = elements;
+    this.file = file;
+    this.path = path;
+  }
+
+  /** @param path where the values go; null keeps them in memory */
+  static async create(sequences: number, elements: number, path: string | null): Promise<Activations> {
+    if (path === null) return new Activations(sequences, elements, null, null);
+    try {
+      return new Activations(sequences, elements, await open(path, 'w+'), path);
+    } catch (error) {
+      throw fileError(error, path, 'write');
+    }
+  }
+
+  async write(block: number, sequence: number, values: Float32Array): Promise<void> {
+    if (this.file === null) {
+      this.memory.set(`${block}:${sequence}`, values.slice());
+      return;
+    }
+    try {
+      await this.file.write(bytesOf(values), 0, values.byteLength, this.offset(block, sequence));
+    } catch (error) {
+      throw fileError(error, this.path as string, 'write');
+    }
+  }
+
+  async read(block: number, sequence: number, into: Float32Array): Promise<void> {
+    if (this.file === null) {
+      into.set(this.memory.get(`${block}:${sequence}`) as Float32Array);
+      return;
+    }
+    try {
+      await this.file.read(bytesOf(into), 0, into.byteLength, this.offset(block, sequence));
+    } catch (error) {
+      throw fileError(error, this.path as string, 'read');
+    }
+  }
+
+  async close(): Promise<void> {
+    this.memory.clear();
+    if (this.file === null) return;
+    await this.file.close();
+    await rm(this.path as string, { force: true });
+  }
+
+  private offset(block: number, sequence: number): number {
+    return (block * this.sequences + sequence) * this.elements * 4;
+  }
+}
+
+function bytesOf(values: Float32Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+}

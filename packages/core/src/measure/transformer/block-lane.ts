@@ -1,0 +1,119 @@
+/**
+ * @file One lane's graphs of a block: a forward and a backward one for each kind of block that the model has (they differ in
+ * window and rotary base only). Lanes share the weights and compute side by side, each on one thread and its own sequences, so
+ * that no number depends on how many lanes there are.
+ */
+import { ComputeGraph, type Engine, Tape } from '@bitsmith/ggml';
+import { BlockLeaves, buildBlock } from './block.js';
+import type { BlockWeights } from './block-weights.js';
+import type { BlockShape, TransformerShape } from './shape.js';
+import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
+import { alignedFloats } from './weights.js';
+
+export interface LaneSettings {
+  readonly engine: Engine;
+  readonly model: TransformerShape;
+  readonly positions: number;
+  readonly ropeFactors: Float32Array | null;
+  readonly weights: BlockWeights;
+}
+
+export class BlockLane {
+  /** [width, positions]: the stream before the block, to be filled before either pass. */
+  readonly input: Float32Array;
+  /** The stream behind it, after a forward pass. */
+  readonly output: Float32Array;
+  /** Gradient of the stream behind the block, to be filled before a backward pass. */
+  readonly outputGradient: Float32Array;
+  /** Gradient of the stream before it, after a backward pass. */
+  readonly inputGradient: Float32Array;
+  /** By matrix, after a backward pass. */
+  readonly squared: ReadonlyMap<string, SquaredGradient>;
+  private readonly settings: LaneSettings;
+  private readonly positionNumbers: Int32Array;
+  private readonly forwards = new Map<string, ComputeGraph>();
+  private readonly backwards = new Map<string, ComputeGraph>();
+
+  constructor(settings: LaneSettings) {
+    const { model, positions, weights } = settings;
+    const stream = (): Float32Array => alignedFloats(model.width * positions);
+    this.settings = settings;
+    this.input = stream();
+    this.output = stream();
+    this.outputGradient = stream();
+    this.inputGradient = stream();
+    this.positionNumbers = Int32Array.from({ length: positions }, (_, index) => index);
+    this.squared = new Map(
+      [...weights.matrices].map(([name, { shape }]) => [name, emptySquaredGradient(...shape)]),
+    );
+  }
+
+  async forward(block: BlockShape, signal?: AbortSignal): Promise<void> {
+    const graph = kept(this.forwards, block, () => this.buildForward(block));
+    await graph.compute({ signal });
+  }
+
+  /** Rebuilds the block from `input`, then takes `outputGradient` back through it. */
+  async backward(block: BlockShape, signal?: AbortSignal): Promise<void> {
+    const graph = kept(this.backwards, block, () => this.buildBackward(block));
+    await graph.compute({ signal });
+  }
+
+  dispose(): void {
+    for (const graph of [...this.forwards.values(), ...this.backwards.values()]) graph.dispose();
+  }
+
+  private buildForward(block: BlockShape): ComputeGraph {
+    const { graph, tape, x } = this.begin();
+    graph.store(this.build(tape, block, x), this.output);
+    return graph;
+  }
+
+  private buildBackward(block: BlockShape): ComputeGraph {
+    const { graph, tape, x } = this.begin();
+    const y = this.build(tape, block, x);
+    const dx = tape.backward(y, graph.leaf(this.outputGradient, ...y.shape), x);
+    graph.store(dx, this.inputGradient);
+    for (const product of tape.products)
+      storeSquaredGradient(graph, product, this.squared.get(product.name) as SquaredGradient);
+    return graph;
+  }
+
+  private begin(): { graph: ComputeGraph; tape: Tape; x: ReturnType<ComputeGraph['leaf']> } {
+    const { engine, model, positions } = this.settings;
+    const graph = new ComputeGraph(engine, 1024);
+    return { graph, tape: new Tape(graph), x: graph.leaf(this.input, model.width, positions) };
+  }
+
+  private build(tape: Tape, block: BlockShape, x: ReturnType<ComputeGraph['leaf']>) {
+    const { model, positions, ropeFactors, weights } = this.settings;
+    const { graph } = tape;
+    return buildBlock(tape, model, block, x, {
+      positions: graph.leaf(this.positionNumbers, positions),
+      mask: graph.leaf(causalMask(positions, block.window), positions, positions),
+      ropeFactors: ropeFactors === null ? null : graph.leaf(ropeFactors, ropeFactors.length),
+      weights: new BlockLeaves(graph, weights),
+    });
+  }
+}
+
+function kept(graphs: Map<string, ComputeGraph>, block: BlockShape, build: () => ComputeGraph): ComputeGraph {
+  const key = JSON.stringify(block);
+  const known = graphs.get(key);
+  if (known !== undefined) return known;
+  const graph = build();
+  graphs.set(key, graph);
+  return graph;
+}
+
+/** [keys, queries]: a query looks at itself and what came before it, at most `window` positions in all. */
+export function causalMask(positions: number, window: number | null): Float32Array {
+  const mask = alignedFloats(positions * positions);
+  for (let query = 0; query < positions; query++) {
+    for (let key = 0; key < positions; key++) {
+      const seen = key <= query && (window === null || query - key < window);
+      mask[query * positions + key] = seen ? 0 : -Infinity;
+    }
+  }
+  return mask;
+}

@@ -1,0 +1,139 @@
+/**
+ * @file One transformer block as a differentiable graph: attention with grouped heads, rotary positions and optional norms of
+ * queries and keys, then a gated feed-forward network, each behind a norm and added to the stream. Parts that a family lacks
+ * are left out by what the file holds: fused projections, biases, norms behind the two halves.
+ */
+import type { ComputeGraph, DifferentiableWeight, GraphNode, Tape } from '@bitsmith/ggml';
+import type { BlockShape, TransformerShape } from './shape.js';
+import type { BlockWeights } from './block-weights.js';
+
+/** What a block's graph reads besides the stream. */
+export interface BlockInputs {
+  readonly positions: GraphNode;
+  /** [keys, queries]: 0 where a query may look, -Infinity elsewhere. */
+  readonly mask: GraphNode;
+  /** Divisors of the rotary frequencies, where the model has such. */
+  readonly ropeFactors: GraphNode | null;
+  readonly weights: BlockLeaves;
+}
+
+/** A block's weights as leaves of one graph. */
+export class BlockLeaves {
+  private readonly matrices = new Map<string, DifferentiableWeight>();
+  private readonly vectors = new Map<string, GraphNode>();
+
+  constructor(graph: ComputeGraph, weights: BlockWeights) {
+    for (const [name, { shape, values, transposed }] of weights.matrices) {
+      const [rowLength, rows] = shape;
+      this.matrices.set(name, {
+        name,
+        forward: graph.leaf(values, rowLength, rows),
+        transposed: transposed === null ? null : graph.leaf(transposed, rows, rowLength),
+      });
+    }
+    for (const [name, values] of weights.vectors) this.vectors.set(name, graph.leaf(values, values.length));
+  }
+
+  matrix(name: string): DifferentiableWeight | undefined {
+    return this.matrices.get(name);
+  }
+
+  vector(name: string): GraphNode | undefined {
+    return this.vectors.get(name);
+  }
+}
+
+/** The stream behind the block, from the stream before it: [width, positions]. */
+export function buildBlock(
+  tape: Tape,
+  model: TransformerShape,
+  block: BlockShape,
+  x: GraphNode,
+  inputs: BlockInputs,
+): GraphNode {
+  const { weights } = inputs;
+  const attended = buildAttention(tape, model, block, normed(tape, x, weights, 'attn_norm', model), inputs);
+  const middle = tape.add(normedIfThere(tape, attended, weights, 'post_attention_norm', model), x);
+  const fed = buildFeedForward(tape, model, normed(tape, middle, weights, 'ffn_norm', model), weights);
+  return tape.add(normedIfThere(tape, fed, weights, 'post_ffw_norm', model), middle);
+}
+
+function buildAttention(
+  tape: Tape,
+  model: TransformerShape,
+  block: BlockShape,
+  x: GraphNode,
+  inputs: BlockInputs,
+): GraphNode {
+  const { heads, keyValueHeads, headSize, attentionScale } = model;
+  const { weights, positions, mask, ropeFactors } = inputs;
+  const count = x.shape[1];
+  const [q, k, v] = project(tape, model, x, weights);
+  const turned = (part: GraphNode, partHeads: number, norm: string): GraphNode => {
+    const split = tape.reshape(part, headSize, partHeads, count);
+    const ready = normedIfThere(tape, split, weights, norm, model);
+    return tape.swap(tape.rope(ready, positions, ropeFactors, block.rope), 0, 2, 1, 3);
+  };
+  const queries = turned(q, heads, 'attn_q_norm');
+  const keys = turned(k, keyValueHeads, 'attn_k_norm');
+  const products = tape.matrixProduct(keys, queries);
+  const shares = tape.softmax(products, mask, attentionScale);
+  const values = tape.swap(tape.reshape(v, headSize, keyValueHeads, count), 0, 2, 1, 3);
+  const mixed = tape.matrixProduct(tape.swap(values, 1, 0, 2, 3), shares);
+  const joined = tape.reshape(tape.swap(mixed, 0, 2, 1, 3), headSize * heads, count);
+  return linear(tape, joined, weights, 'attn_output');
+}
+
+/** Queries, keys and values: from three matrices or from one. */
+function project(
+  tape: Tape,
+  { heads, keyValueHeads, headSize }: TransformerShape,
+  x: GraphNode,
+  weights: BlockLeaves,
+): GraphNode[] {
+  if (weights.matrix('attn_qkv') === undefined)
+    return ['attn_q', 'attn_k', 'attn_v'].map((name) => linear(tape, x, weights, name));
+  const lengths = [heads, keyValueHeads, keyValueHeads].map((count) => count * headSize);
+  return tape.split(linear(tape, x, weights, 'attn_qkv'), lengths);
+}
+
+function buildFeedForward(
+  tape: Tape,
+  { activation }: TransformerShape,
+  x: GraphNode,
+  weights: BlockLeaves,
+): GraphNode {
+  const up = linear(tape, x, weights, 'ffn_up');
+  const fused = weights.matrix('ffn_gate') === undefined;
+  const half = up.shape[0] / 2;
+  const [gate, value] = fused ? tape.split(up, [half, half]) : [linear(tape, x, weights, 'ffn_gate'), up];
+  const open = activation === 'gelu' ? tape.gelu(gate) : tape.silu(gate);
+  return linear(tape, tape.times(open, value), weights, 'ffn_down');
+}
+
+function linear(tape: Tape, x: GraphNode, weights: BlockLeaves, name: string): GraphNode {
+  const matrix = weights.matrix(name) as DifferentiableWeight;
+  const bias = weights.vector(`${name}.bias`);
+  const y = tape.linear(matrix, x);
+  return bias === undefined ? y : tape.addConstant(y, bias);
+}
+
+function normed(
+  tape: Tape,
+  x: GraphNode,
+  weights: BlockLeaves,
+  name: string,
+  model: TransformerShape,
+): GraphNode {
+  return tape.timesConstant(tape.rmsNorm(x, model.epsilon), weights.vector(name) as GraphNode);
+}
+
+function normedIfThere(
+  tape: Tape,
+  x: GraphNode,
+  weights: BlockLeaves,
+  name: string,
+  model: TransformerShape,
+): GraphNode {
+  return weights.vector(name) === undefined ? x : normed(tape, x, weights, name, model);
+}

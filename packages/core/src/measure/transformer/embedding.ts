@@ -1,0 +1,97 @@
+/**
+ * @file The input embedding: rows looked up, and the squares of its gradient, which lies in the rows of the sequence's own tokens
+ * only. Where the output head is the same tensor, the two gradients are summed before they are squared.
+ */
+import { tensorByteLength } from '@bitsmith/formats';
+import { decodeRows } from '@bitsmith/ggml';
+import type { StoredTensor } from '../../model/weight-files.js';
+import type { HeadResult } from './head.js';
+import type { PassSettings } from './sequence-gradients.js';
+import type { TransformerShape } from './shape.js';
+import type { SquaredGradient } from './squared-gradient.js';
+
+const NAME = 'token_embd.weight';
+
+export class EmbeddingRows {
+  private readonly settings: PassSettings;
+  private readonly tensor: StoredTensor;
+
+  constructor(settings: PassSettings) {
+    this.settings = settings;
+    this.tensor = settings.files.tensor(NAME);
+  }
+
+  get vocabulary(): number {
+    return this.tensor.rows;
+  }
+
+  /** [width, positions], scaled as the family does. */
+  async look(tokens: Int32Array): Promise<Float32Array> {
+    const { engine, files, model } = this.settings;
+    const { type, rowLength, rowBytes } = this.tensor;
+    const bytes = new Uint8Array(tensorByteLength(type, [rowLength, tokens.length]));
+    for (const [position, token] of tokens.entries())
+      await files.readRows(NAME, token, bytes.subarray(position * rowBytes, (position + 1) * rowBytes));
+    const values = new Float32Array(rowLength * tokens.length);
+    await decodeRows(engine, { type, bytes, rows: tokens.length, rowLength }, values);
+    if (model.embeddingScale !== 1)
+      for (let i = 0; i < values.length; i++) values[i] *= model.embeddingScale;
+    return values;
+  }
+}
+
+/** Adds the embedding's squares to those of a sequence. `gradient` is that of the stream before the first block. */
+export function meetEmbedding(
+  model: TransformerShape,
+  vocabulary: number,
+  tokens: Int32Array,
+  gradient: Float32Array,
+  headRows: HeadResult['ownRows'],
+  into: Map<string, SquaredGradient>,
+): void {
+  const own = sumByToken(model, tokens, gradient);
+  const known = into.get(NAME);
+  const squared = known ?? empty(model.width, vocabulary);
+  for (const [token, row] of own) {
+    const head = headRows === null ? null : rowOf(headRows, token, model.width);
+    let change = 0;
+    for (let column = 0; column < row.length; column++) {
+      const before = head?.[column] ?? 0;
+      const after = before + row[column];
+      const difference = after * after - before * before;
+      squared.columns[column] += difference;
+      change += difference;
+    }
+    squared.rows[token] += change;
+  }
+  into.set(NAME, squared);
+}
+
+/** The embedding's own gradient: of every row that was looked up. */
+function sumByToken(
+  { width, embeddingScale }: TransformerShape,
+  tokens: Int32Array,
+  gradient: Float32Array,
+): Map<number, Float32Array> {
+  const rows = new Map<number, Float32Array>();
+  tokens.forEach((token, position) => {
+    let row = rows.get(token);
+    if (row === undefined) rows.set(token, (row = new Float32Array(width)));
+    for (let column = 0; column < width; column++)
+      row[column] += embeddingScale * gradient[position * width + column];
+  });
+  return rows;
+}
+
+function rowOf(rows: NonNullable<HeadResult['ownRows']>, token: number, width: number): Float32Array {
+  const index = rows.tokens.indexOf(token);
+  return rows.values.subarray(index * width, (index + 1) * width);
+}
+
+function empty(inputs: number, outputs: number): SquaredGradient {
+  return {
+    rows: new Float32Array(outputs),
+    columns: new Float32Array(inputs),
+    energy: new Float32Array(outputs),
+  };
+}

@@ -1,0 +1,309 @@
+/**
+ * @file The end of the model: last norm, output head, labels drawn from its predictions, and the way back to the stream. The
+ * head's rows pass in slabs, since a large vocabulary's weights as floats would be gigabytes; each sequence's logits
+ * are whole only between the way there and the way back.
+ */
+import { ComputeGraph, type Engine, Tape } from '@bitsmith/ggml';
+import type { StoredTensor, WeightFiles } from '../../model/weight-files.js';
+import { inLanes } from '../../run/lanes.js';
+import { bend, drawLabels, type DrawnLabels } from './random-labels.js';
+import type { TransformerShape } from './shape.js';
+import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
+import { alignedFloats, loadVector, loadWeights, type WeightArray, weightArray } from './weights.js';
+
+/** Bytes that a slab of the head takes, both ways round. */
+const SLAB_BYTES = 64 * 2 ** 20;
+
+export interface HeadSettings {
+  readonly engine: Engine;
+  readonly files: WeightFiles;
+  readonly model: TransformerShape;
+  readonly positions: number;
+  readonly lanes: number;
+  readonly seed: number;
+  readonly firstScored: number;
+}
+
+/** One sequence at the head. */
+export interface HeadItem {
+  /** Seeds its labels. */
+  readonly sequence: number;
+  readonly tokens: Int32Array;
+  /** [width, positions]: the stream behind the last block; replaced by its gradient. */
+  readonly stream: Float32Array;
+}
+
+/** What the head says of one sequence. */
+export interface HeadResult {
+  readonly squared: SquaredGradient;
+  /**
+   * The head's gradient in the rows of the sequence's own tokens, [tokens, width] in `tokens`' order: where the embedding is the
+   * same tensor, its gradient meets this one there. Null where it is not.
+   */
+  readonly ownRows: { readonly tokens: readonly number[]; readonly values: Float32Array } | null;
+  readonly draw: DrawnLabels;
+}
+
+export class Head {
+  readonly tensor: StoredTensor;
+  private readonly settings: HeadSettings;
+  private readonly slab: WeightArray;
+  private readonly lanes: HeadLane[];
+  private loaded: number | null = null;
+
+  private constructor(settings: HeadSettings, tensor: StoredTensor, gains: Float32Array) {
+    const { model, positions, lanes } = settings;
+    const rows = Math.min(tensor.rows, Math.max(1, Math.floor(SLAB_BYTES / (8 * model.width))));
+    this.settings = settings;
+    this.tensor = tensor;
+    this.slab = weightArray(model.width, rows, true);
+    this.lanes = Array.from({ length: lanes }, () => new HeadLane(settings, this.slab, gains, positions));
+  }
+
+  static async open(settings: HeadSettings): Promise<Head> {
+    const { engine, files, model } = settings;
+    const tensor = files.tensor(model.tied ? 'token_embd.weight' : 'output.weight');
+    return new Head(settings, tensor, await loadVector(engine, files, 'output_norm.weight'));
+  }
+
+  /** Bytes besides the sequences' own: a slab, the lanes' work, and the logits of a sequence a lane. */
+  get byteLength(): number {
+    const logits = 4 * this.tensor.rows * this.settings.positions * this.lanes.length;
+    return 8 * this.slab.values.length + logits + this.lanes.reduce((sum, lane) => sum + lane.byteLength, 0);
+  }
+
+  /** There and back, as many sequences at once as there are lanes; each `stream` becomes its gradient. */
+  async run(items: readonly HeadItem[], signal?: AbortSignal): Promise<HeadResult[]> {
+    const results: HeadResult[] = [];
+    for (let first = 0; first < items.length; first += this.lanes.length) {
+      results.push(...(await this.runTogether(items.slice(first, first + this.lanes.length), signal)));
+    }
+    return results;
+  }
+
+  /** Logits of one stream behind the last block, [positions x vocabulary]. */
+  async logits(stream: Float32Array, signal?: AbortSignal): Promise<Float32Array> {
+    const { model, positions } = this.settings;
+    const vocabulary = this.tensor.rows;
+    const logits = new Float32Array(positions * vocabulary);
+    const [lane] = this.lanes;
+    await lane.begin(stream, signal);
+    for (const first of this.slabStarts()) {
+      await this.load(first);
+      await lane.addLogits(logits, vocabulary, first, signal);
+    }
+    if (model.logitLimit !== null) bend(logits, model.logitLimit);
+    return logits;
+  }
+
+  dispose(): void {
+    for (const lane of this.lanes) lane.dispose();
+  }
+
+  private async runTogether(items: readonly HeadItem[], signal?: AbortSignal): Promise<HeadResult[]> {
+    const { model, positions } = this.settings;
+    const vocabulary = this.tensor.rows;
+    const busy = items.map((item, index) => ({
+      item,
+      lane: this.lanes[index],
+      logits: new Float32Array(positions * vocabulary),
+      squared: emptySquaredGradient(model.width, vocabulary),
+    }));
+    const each = (work: (entry: (typeof busy)[number]) => Promise<void>): Promise<void> =>
+      inLanes(busy.length, busy, work);
+    await each(({ item, lane }) => lane.begin(item.stream, signal));
+    for (const first of this.slabStarts()) {
+      await this.load(first);
+      await each(({ lane, logits }) => lane.addLogits(logits, vocabulary, first, signal));
+    }
+    const draws = busy.map(({ item, logits }) => this.draw(item, logits));
+    for (const first of this.slabStarts().toReversed()) {
+      await this.load(first);
+      await each(({ lane, logits, squared }) =>
+        lane.takeBack(logits, vocabulary, first, squared, signal),
+      );
+    }
+    const ownRows = busy.map(({ item, lane, logits }) =>
+      model.tied ? lane.ownRows(item.tokens, logits, vocabulary) : null,
+    );
+    await each(({ item, lane }) => lane.end(item.stream, signal));
+    return busy.map(({ squared }, index) => ({
+      squared,
+      ownRows: ownRows[index],
+      draw: draws[index],
+    }));
+  }
+
+  private draw({ sequence }: HeadItem, logits: Float32Array): DrawnLabels {
+    const { seed, firstScored, model } = this.settings;
+    const vocabulary = this.tensor.rows;
+    return drawLabels(logits, { seed, sequence, vocabulary, firstScored, logitLimit: model.logitLimit });
+  }
+
+  private slabStarts(): number[] {
+    const rows = this.slab.shape[1];
+    return Array.from({ length: Math.ceil(this.tensor.rows / rows) }, (_, index) => index * rows);
+  }
+
+  /** The last slab is filled up with rows of zeros. */
+  private async load(first: number): Promise<void> {
+    if (this.loaded === first) return;
+    const { engine, files, lanes } = this.settings;
+    const [rowLength, rows] = this.slab.shape;
+    const count = Math.min(rows, this.tensor.rows - first);
+    if (count < rows) {
+      this.slab.values.fill(0, count * rowLength);
+      const part = { ...this.slab, shape: [rowLength, count] as const, transposed: null };
+      await loadWeights(engine, files, this.tensor, part, lanes, first);
+      fillTransposed(this.slab);
+    } else await loadWeights(engine, files, this.tensor, this.slab, lanes, first);
+    this.loaded = first;
+  }
+}
+
+function fillTransposed({ shape, values, transposed }: WeightArray): void {
+  const [rowLength, rows] = shape;
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < rowLength; column++)
+      (transposed as Float32Array)[column * rows + row] = values[row * rowLength + column];
+}
+
+/** One lane's graphs at the head. */
+class HeadLane {
+  private readonly stream: Float32Array;
+  private readonly hidden: Float32Array;
+  private readonly hiddenGradient: Float32Array;
+  private readonly part: Float32Array;
+  private readonly squared: SquaredGradient;
+  private readonly norm: ComputeGraph;
+  private readonly logits: ComputeGraph;
+  private readonly back: ComputeGraph;
+  private readonly normBack: ComputeGraph;
+  private readonly slab: WeightArray;
+  private readonly positions: number;
+
+  constructor(
+    { engine, model }: HeadSettings,
+    slab: WeightArray,
+    gains: Float32Array,
+    positions: number,
+  ) {
+    const { width } = model;
+    const rows = slab.shape[1];
+    this.slab = slab;
+    this.positions = positions;
+    this.stream = alignedFloats(width * positions);
+    this.hidden = alignedFloats(width * positions);
+    this.hiddenGradient = alignedFloats(width * positions);
+    this.part = alignedFloats(rows * positions);
+    this.squared = emptySquaredGradient(width, rows);
+
+    this.norm = new ComputeGraph(engine, 64);
+    const normed = (graph: ComputeGraph, tape: Tape) => {
+      const x = graph.leaf(this.stream, width, positions);
+      return { x, y: tape.timesConstant(tape.rmsNorm(x, model.epsilon), graph.leaf(gains, width)) };
+    };
+    this.norm.store(normed(this.norm, new Tape(this.norm)).y, this.hidden);
+
+    this.logits = new ComputeGraph(engine, 64);
+    this.logits.store(
+      this.logits.multiply(
+        this.logits.leaf(slab.values, width, rows),
+        this.logits.leaf(this.hidden, width, positions),
+      ),
+      this.part,
+    );
+
+    this.back = new ComputeGraph(engine, 128);
+    const dy = this.back.leaf(this.part, rows, positions);
+    const transposed = this.back.leaf(slab.transposed as Float32Array, rows, width);
+    const sum = this.back.leaf(this.hiddenGradient, width, positions);
+    storeSquaredGradient(
+      this.back,
+      { input: this.back.leaf(this.hidden, width, positions), outputGradient: dy },
+      this.squared,
+    );
+    this.back.store(this.back.add(sum, this.back.multiply(transposed, dy)), this.hiddenGradient);
+
+    this.normBack = new ComputeGraph(engine, 64);
+    const tape = new Tape(this.normBack);
+    const { x, y } = normed(this.normBack, tape);
+    const gradient = this.normBack.leaf(this.hiddenGradient, width, positions);
+    this.normBack.store(tape.backward(y, gradient, x), this.stream);
+  }
+
+  get byteLength(): number {
+    const graphs = [this.norm, this.logits, this.back, this.normBack];
+    for (const graph of graphs) graph.prepare();
+    const arrays = [this.stream, this.hidden, this.hiddenGradient, this.part];
+    return (
+      arrays.reduce((sum, array) => sum + array.byteLength, 0) +
+      graphs.reduce((sum, graph) => sum + graph.workBytes, 0)
+    );
+  }
+
+  async begin(stream: Float32Array, signal?: AbortSignal): Promise<void> {
+    this.stream.set(stream);
+    this.hiddenGradient.fill(0);
+    await this.norm.compute({ signal });
+  }
+
+  /** Logits of the slab's rows into their columns of [positions x vocabulary]. */
+  async addLogits(into: Float32Array, vocabulary: number, first: number, signal?: AbortSignal): Promise<void> {
+    await this.logits.compute({ signal });
+    const rows = this.slab.shape[1];
+    const count = Math.min(rows, vocabulary - first);
+    for (let position = 0; position < this.positions; position++) {
+      const from = this.part.subarray(position * rows, position * rows + count);
+      into.set(from, position * vocabulary + first);
+    }
+  }
+
+  /** Adds the slab's part of the way back, and its rows' and columns' squares. */
+  async takeBack(
+    gradient: Float32Array,
+    vocabulary: number,
+    first: number,
+    into: SquaredGradient,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const rows = this.slab.shape[1];
+    const count = Math.min(rows, vocabulary - first);
+    for (let position = 0; position < this.positions; position++) {
+      const start = position * vocabulary + first;
+      this.part.set(gradient.subarray(start, start + count), position * rows);
+      this.part.fill(0, position * rows + count, (position + 1) * rows);
+    }
+    await this.back.compute({ signal });
+    into.rows.set(this.squared.rows.subarray(0, count), first);
+    into.energy.set(this.squared.energy.subarray(0, count), first);
+    for (let column = 0; column < into.columns.length; column++)
+      into.columns[column] += this.squared.columns[column];
+  }
+
+  /** Rows of the head's gradient, sum_t dy_t[token] h_t, for the tokens of the sequence. */
+  ownRows(tokens: Int32Array, gradient: Float32Array, vocabulary: number): HeadResult['ownRows'] {
+    const own = [...new Set(tokens)].sort((a, b) => a - b);
+    const width = this.hidden.length / this.positions;
+    const values = new Float32Array(own.length * width);
+    own.forEach((token, index) => {
+      const row = values.subarray(index * width, (index + 1) * width);
+      for (let position = 0; position < this.positions; position++) {
+        const dy = gradient[position * vocabulary + token];
+        if (dy === 0) continue;
+        const h = this.hidden.subarray(position * width, (position + 1) * width);
+        for (let column = 0; column < width; column++) row[column] += dy * h[column];
+      }
+    });
+    return { tokens: own, values };
+  }
+
+  async end(stream: Float32Array, signal?: AbortSignal): Promise<void> {
+    await this.normBack.compute({ signal });
+    stream.set(this.stream);
+  }
+
+  dispose(): void {
+    for (const graph of [this.norm, this.logits, this.back, this.normBack]) graph.dispose();
+  }
+}

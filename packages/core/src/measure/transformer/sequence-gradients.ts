@@ -1,0 +1,208 @@
+/**
+ * @file One forward and one backward pass of whole sequences through a model that is in memory one block at a time: forward
+ * with the stream before every block kept, labels drawn at the end, backward with every block rebuilt from what was kept.
+ * Gives, for each sequence and each weight matrix, the row and column sums of the squared gradient of the sequence's
+ * summed log-probability (sequence-level Fisher).
+ */
+import { BitsmithError } from '@bitsmith/formats';
+import type { Engine } from '@bitsmith/ggml';
+import type { WeightFiles } from '../../model/weight-files.js';
+import { inLanes } from '../../run/lanes.js';
+import { Activations } from './activations.js';
+import { BlockLane } from './block-lane.js';
+import { type BlockWeights, blockTensorName, loadBlock, roomForBlock } from './block-weights.js';
+import { EmbeddingRows, meetEmbedding } from './embedding.js';
+import { Head, type HeadResult } from './head.js';
+import type { TransformerShape } from './shape.js';
+import type { SquaredGradient } from './squared-gradient.js';
+import { loadVector } from './weights.js';
+
+export interface PassSettings {
+  readonly engine: Engine;
+  readonly files: WeightFiles;
+  readonly model: TransformerShape;
+  readonly positions: number;
+  readonly lanes: number;
+  readonly seed: number;
+  /** Positions before it have no label. */
+  readonly firstScored: number;
+  /** Where kept activations go; null keeps them in memory. */
+  readonly scratchPath: string | null;
+}
+
+export interface Sequence {
+  /** Seeds its labels. */
+  readonly index: number;
+  readonly tokens: Int32Array;
+}
+
+export interface SequenceGradients {
+  /** The labels drawn; -1 where a position has none. */
+  readonly labels: Int32Array;
+  /** By tensor name. */
+  readonly squared: ReadonlyMap<string, SquaredGradient>;
+}
+
+export class SequencePass {
+  private readonly settings: PassSettings;
+  private readonly head: Head;
+  private readonly embedding: EmbeddingRows;
+  private readonly room: BlockWeights;
+  private readonly lanes: readonly BlockLane[];
+
+  private constructor(
+    settings: PassSettings,
+    head: Head,
+    embedding: EmbeddingRows,
+    room: BlockWeights,
+    lanes: readonly BlockLane[],
+  ) {
+    this.settings = settings;
+    this.head = head;
+    this.embedding = embedding;
+    this.room = room;
+    this.lanes = lanes;
+  }
+
+  static async open(settings: PassSettings): Promise<SequencePass> {
+    const { engine, files, model, positions } = settings;
+    const ropeFactors = await loadRopeFactors(settings);
+    const room = roomForBlock(files, model, { transposed: true });
+    const lanes = Array.from(
+      { length: settings.lanes },
+      () => new BlockLane({ engine, model, positions, ropeFactors, weights: room }),
+    );
+    const head = await Head.open(settings);
+    return new SequencePass(settings, head, new EmbeddingRows(settings), room, lanes);
+  }
+
+  /** Sequences of `positions` tokens each. @throws BitsmithError `ACTIVATION_NOT_FINITE` */
+  async run(sequences: readonly Sequence[], signal?: AbortSignal): Promise<SequenceGradients[]> {
+    const { model, positions, scratchPath } = this.settings;
+    const kept = await Activations.create(sequences.length, model.width * positions, scratchPath);
+    try {
+      const streams = await Promise.all(sequences.map(({ tokens }) => this.embedding.look(tokens)));
+      await this.forward(sequences, streams, kept, signal);
+      const found = await this.head.run(
+        sequences.map(({ index, tokens }, at) => ({ sequence: index, tokens, stream: streams[at] })),
+        signal,
+      );
+      this.refuseNotFinite(sequences, found);
+      const gradients = found.map(
+        ({ squared }) => new Map<string, SquaredGradient>([[this.head.tensor.name, squared]]),
+      );
+      await this.backward(streams, kept, gradients, signal);
+      sequences.forEach(({ tokens }, at) =>
+        meetEmbedding(model, this.embedding.vocabulary, tokens, streams[at], found[at].ownRows, gradients[at]),
+      );
+      return gradients.map((squared, at) => ({ labels: found[at].draw.labels, squared }));
+    } finally {
+      await kept.close();
+    }
+  }
+
+  /** Logits of one sequence, [positions x vocabulary]. */
+  async logits(sequence: Sequence, signal?: AbortSignal): Promise<Float32Array> {
+    const { model, positions } = this.settings;
+    const kept = await Activations.create(1, model.width * positions, null);
+    const stream = await this.embedding.look(sequence.tokens);
+    await this.forward([sequence], [stream], kept, signal);
+    await kept.close();
+    return await this.head.logits(stream, signal);
+  }
+
+  dispose(): void {
+    for (const lane of this.lanes) lane.dispose();
+    this.head.dispose();
+  }
+
+  private async forward(
+    sequences: readonly Sequence[],
+    streams: readonly Float32Array[],
+    kept: Activations,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    for (const [index, block] of this.settings.model.blocks.entries()) {
+      await this.load(index);
+      await this.inEach(streams, async (lane, stream, at) => {
+        await kept.write(index, at, stream);
+        lane.input.set(stream);
+        await lane.forward(block, signal);
+        stream.set(lane.output);
+        const position = firstNotFinite(stream);
+        if (position === null) return;
+        throw notFinite(`block ${index}`, sequences[at], Math.floor(position / this.settings.model.width));
+      });
+    }
+  }
+
+  private async backward(
+    streams: readonly Float32Array[],
+    kept: Activations,
+    gradients: readonly Map<string, SquaredGradient>[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    for (const [index, block] of [...this.settings.model.blocks.entries()].reverse()) {
+      await this.load(index);
+      await this.inEach(streams, async (lane, stream, at) => {
+        await kept.read(index, at, lane.input);
+        lane.outputGradient.set(stream);
+        await lane.backward(block, signal);
+        stream.set(lane.inputGradient);
+        for (const [part, { rows, columns, energy }] of lane.squared) {
+          const copy = { rows: rows.slice(), columns: columns.slice(), energy: energy.slice() };
+          gradients[at].set(blockTensorName(index, part), copy);
+        }
+      });
+    }
+  }
+
+  private loaded: number | null = null;
+
+  private async load(block: number): Promise<void> {
+    if (this.loaded === block) return;
+    const { engine, files, model, lanes } = this.settings;
+    await loadBlock(engine, files, model, block, this.room, lanes);
+    this.loaded = block;
+  }
+
+  private async inEach(
+    streams: readonly Float32Array[],
+    work: (lane: BlockLane, stream: Float32Array, at: number) => Promise<void>,
+  ): Promise<void> {
+    const free = [...this.lanes];
+    await inLanes(free.length, streams.entries(), async ([at, stream]) => {
+      const lane = free.pop() as BlockLane;
+      await work(lane, stream, at);
+      free.push(lane);
+    });
+  }
+
+  private refuseNotFinite(sequences: readonly Sequence[], found: readonly HeadResult[]): void {
+    found.forEach(({ draw: { notFinite: position } }, at) => {
+      if (position !== null) throw notFinite('the output head', sequences[at], position);
+    });
+  }
+}
+
+/** Long contexts have other frequencies where a model says so; ours are as long as the sequences. */
+async function loadRopeFactors({ engine, files, model, positions }: PassSettings): Promise<Float32Array | null> {
+  const long = positions > (model.blocks[0]?.rope.originalContext ?? Infinity);
+  const names = ['rope_freqs.weight', long ? 'rope_factors_long.weight' : 'rope_factors_short.weight'];
+  const name = names.find((candidate) => files.has(candidate));
+  return name === undefined ? null : loadVector(engine, files, name);
+}
+
+function firstNotFinite(values: Float32Array): number | null {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
+  return null;
+}
+
+function notFinite(where: string, { index, tokens }: Sequence, position: number): BitsmithError {
+  return new BitsmithError(
+    'analysis',
+    'ACTIVATION_NOT_FINITE',
+    `expected finite activations behind ${where}, found NaN or infinity at token ${position} (id ${tokens[position]}) of sequence ${index}`,
+    { suggestion: 'The model overflows on this text. Try another text, or check the model with bitsmith inspect.' },
+  );
+}

@@ -1,0 +1,212 @@
+/**
+ * @file Reverse-mode differentiation of graphs: every operation here adds itself to a tape with the rule for its gradient,
+ * and `backward` walks the tape from the end. Rules are ggml's own operations where it has them, and compositions of them
+ * where it has none (GELU) or only slow ones (products with a weight: a product with a transposed copy).
+ *
+ * Constants (weights, masks, positions) get no gradient: what weights are worth is read from the products' inputs and
+ * output gradients, which `products` lists.
+ */
+import type { ComputeGraph, GraphNode, RopeSettings } from './graph.js';
+
+/** A weight matrix for both directions: [inputs, outputs] and its transposed copy, [outputs, inputs]. */
+export interface DifferentiableWeight {
+  readonly name: string;
+  readonly forward: GraphNode;
+  readonly transposed: GraphNode | null;
+}
+
+/** One product of a weight with an input: after `backward` with the gradient of its output. */
+export interface WeightProduct {
+  readonly name: string;
+  /** [inputs, positions] */
+  readonly input: GraphNode;
+  /** [outputs, positions] */
+  readonly outputGradient: GraphNode;
+}
+
+interface Step {
+  readonly output: GraphNode;
+  /** Adds to the gradients of the step's inputs. */
+  readonly back: (dy: GraphNode) => void;
+}
+
+export class Tape {
+  readonly graph: ComputeGraph;
+  private readonly steps: Step[] = [];
+  private readonly gradients = new Map<GraphNode, GraphNode>();
+  private readonly found: WeightProduct[] = [];
+
+  constructor(graph: ComputeGraph) {
+    this.graph = graph;
+  }
+
+  /** Products with weights in the order in which `backward` met them. */
+  get products(): readonly WeightProduct[] {
+    return this.found;
+  }
+
+  /** weight x input: [inputs, outputs] x [inputs, positions] -> [outputs, positions] */
+  linear(weight: DifferentiableWeight, x: GraphNode): GraphNode {
+    const { graph } = this;
+    return this.step(graph.multiply(weight.forward, x), (dy) => {
+      this.found.push({ name: weight.name, input: x, outputGradient: dy });
+      if (weight.transposed !== null) this.accumulate(x, graph.multiply(weight.transposed, dy));
+    });
+  }
+
+  /** Product of two values that both have gradients: [k, m, c] x [k, n, c * r] -> [m, n, c * r]. */
+  matrixProduct(a: GraphNode, b: GraphNode): GraphNode {
+    const { graph } = this;
+    return this.step(graph.multiply(a, b), (dy) => {
+      this.accumulate(b, graph.multiply(graph.transpose(a), dy));
+      const full = graph.multiply(graph.transpose(b), graph.transpose(dy));
+      this.accumulate(a, this.sumOfRepeats(full, a));
+    });
+  }
+
+  add(a: GraphNode, b: GraphNode): GraphNode {
+    return this.step(this.graph.add(a, b), (dy) => {
+      this.accumulate(a, dy);
+      this.accumulate(b, dy);
+    });
+  }
+
+  /** Adds a constant, repeated where it is shorter. */
+  addConstant(a: GraphNode, constant: GraphNode): GraphNode {
+    return this.step(this.graph.add(a, constant), (dy) => this.accumulate(a, dy));
+  }
+
+  /** Multiplies by a constant, repeated where it is shorter. */
+  timesConstant(a: GraphNode, constant: GraphNode): GraphNode {
+    return this.step(this.graph.times(a, constant), (dy) =>
+      this.accumulate(a, this.graph.times(dy, constant)),
+    );
+  }
+
+  times(a: GraphNode, b: GraphNode): GraphNode {
+    return this.step(this.graph.times(a, b), (dy) => {
+      this.accumulate(a, this.graph.times(dy, b));
+      this.accumulate(b, this.graph.times(dy, a));
+    });
+  }
+
+  scale(a: GraphNode, factor: number): GraphNode {
+    return this.step(this.graph.scale(a, factor), (dy) => this.accumulate(a, this.graph.scale(dy, factor)));
+  }
+
+  rmsNorm(a: GraphNode, epsilon: number): GraphNode {
+    return this.step(this.graph.rmsNorm(a, epsilon), (dy) =>
+      this.accumulate(a, this.graph.rmsNormBack(dy, a, epsilon)),
+    );
+  }
+
+  silu(a: GraphNode): GraphNode {
+    return this.step(this.graph.silu(a), (dy) => this.accumulate(a, this.graph.siluBack(dy, a)));
+  }
+
+  /** GELU in its tanh form, as ggml computes it. */
+  gelu(a: GraphNode): GraphNode {
+    return this.step(this.graph.gelu(a), (dy) =>
+      this.accumulate(a, this.graph.times(dy, geluSlope(this.graph, a))),
+    );
+  }
+
+  /** limit * tanh(a / limit) */
+  softCap(a: GraphNode, limit: number): GraphNode {
+    const { graph } = this;
+    const bent = graph.tanh(graph.scale(a, 1 / limit));
+    return this.step(graph.scale(bent, limit), (dy) =>
+      this.accumulate(a, graph.times(dy, graph.scale(graph.square(bent), -1, 1))),
+    );
+  }
+
+  softmax(a: GraphNode, mask: GraphNode | null, factor: number): GraphNode {
+    const y = this.graph.softmax(a, mask, factor);
+    return this.step(y, (dy) => this.accumulate(a, this.graph.softmaxBack(dy, y, factor)));
+  }
+
+  rope(a: GraphNode, positions: GraphNode, factors: GraphNode | null, settings: RopeSettings): GraphNode {
+    return this.step(this.graph.rope(a, positions, factors, settings), (dy) =>
+      this.accumulate(a, this.graph.ropeBack(dy, positions, factors, settings)),
+    );
+  }
+
+  reshape(a: GraphNode, ...extents: readonly number[]): GraphNode {
+    return this.step(this.graph.reshape(a, ...extents), (dy) =>
+      this.accumulate(a, this.graph.reshape(dy, ...a.shape)),
+    );
+  }
+
+  /** Axes exchanged and elements moved; `axes` must be its own inverse. */
+  swap(a: GraphNode, ...axes: readonly [number, number, number, number]): GraphNode {
+    const moved = (node: GraphNode): GraphNode => this.graph.dense(this.graph.permute(node, ...axes));
+    return this.step(moved(a), (dy) => this.accumulate(a, moved(dy)));
+  }
+
+  /** Cuts the first axis in parts of these lengths. */
+  split(a: GraphNode, lengths: readonly number[]): GraphNode[] {
+    const { graph } = this;
+    const gradients: (GraphNode | null)[] = lengths.map(() => null);
+    // The parts' gradients come one by one; the whole one is ready when the first part, met last, has come.
+    const join = (): void => {
+      if (gradients.some((part) => part === null)) return;
+      this.accumulate(a, concatenate(graph, gradients as GraphNode[]));
+    };
+    let first = 0;
+    return lengths.map((length, index) => {
+      const part = graph.dense(graph.slice(a, first, length));
+      first += length;
+      return this.step(part, (dy) => {
+        gradients[index] = dy;
+        join();
+      });
+    });
+  }
+
+  /** Gradients of everything on the tape from that of `output`; returns that of `input`. */
+  backward(output: GraphNode, gradient: GraphNode, input: GraphNode): GraphNode {
+    this.accumulate(output, gradient);
+    for (const { output: node, back } of this.steps.toReversed()) {
+      const dy = this.gradients.get(node);
+      if (dy !== undefined) back(dy);
+    }
+    const dx = this.gradients.get(input);
+    if (dx === undefined) throw new Error('the output does not depend on the input');
+    return dx;
+  }
+
+  private step(output: GraphNode, back: Step['back']): GraphNode {
+    this.steps.push({ output, back });
+    return output;
+  }
+
+  private accumulate(node: GraphNode, gradient: GraphNode): void {
+    const known = this.gradients.get(node);
+    this.gradients.set(node, known === undefined ? gradient : this.graph.add(known, gradient));
+  }
+
+  /** Heads that share keys and values follow each other: their gradients are summed. */
+  private sumOfRepeats(full: GraphNode, like: GraphNode): GraphNode {
+    const { graph } = this;
+    const [k, m, heads] = full.shape;
+    const kept = like.shape[2];
+    if (heads === kept) return full;
+    const grouped = graph.reshape(full, k * m, heads / kept, kept);
+    return graph.reshape(graph.sumNeighbours(grouped, k * m, 1, kept), k, m, kept);
+  }
+}
+
+/** d/dx [x/2 (1 + tanh u)], u = c (x + k x^3): (1 + tanh u) / 2 + x/2 (1 - tanh^2 u) c (1 + 3 k x^2). */
+function geluSlope(graph: ComputeGraph, x: GraphNode): GraphNode {
+  const c = Math.sqrt(2 / Math.PI);
+  const k = 0.044715;
+  const squared = graph.square(x);
+  const bent = graph.tanh(graph.times(graph.scale(squared, c * k, c), x));
+  const inner = graph.scale(squared, (3 * c * k) / 2, c / 2);
+  const outer = graph.scale(graph.square(bent), -1, 1);
+  return graph.add(graph.scale(bent, 1 / 2, 1 / 2), graph.times(graph.times(outer, inner), x));
+}
+
+function concatenate(graph: ComputeGraph, parts: readonly GraphNode[]): GraphNode {
+  return parts.reduce((all, part) => graph.concatenate(all, part));
+}
