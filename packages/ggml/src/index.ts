@@ -30,5 +30,5 @@ export type { NodeObserver, ObservedNode, ObservedTensor } from './api/observe.j
 export { encodedByteLength, requiresImportance } from './api/validate.js';
 export type { DetokenizeOptions, TokenizeOptions, Vocabulary } from './api/vocabulary.js';
 export { quantizeFile, type FileType, type QuantizeFileOptions } from './api/quantize-file.js';
-export { weightedError } from './api/weighted-error.js';
+export { weightedError, weightedRowErrors } from './api/weighted-error.js';
 export { WeightSlots } from './api/weights.js';

@@ -5,7 +5,11 @@ import { runEncode } from '../encode/task.js';
 import { runFinite } from '../encode/finite-task.js';
 import { runVerify } from '../encode/verify-task.js';
 import { runEvaluate } from '../evaluate/task.js';
+import { runGradient } from '../measure/gradient-task.js';
+import { runPrices } from '../measure/price-task.js';
 import { runErrors } from '../measure/errors-task.js';
+import { runSpikes } from '../measure/spikes-task.js';
+import { runTopWeights } from '../measure/top-weights-task.js';
 import { runVariants } from '../measure/variants-task.js';
 import { runTokenize } from '../text/task.js';
 import type { EngineReply, EngineRequest, EngineTasks, TaskKind } from './protocol.js';
@@ -16,7 +20,11 @@ const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   tokenize: runTokenize,
   calibrate: runCalibrate,
   errors: runErrors,
+  gradient: runGradient,
+  prices: runPrices,
   variants: runVariants,
+  spikes: runSpikes,
+  'top-weights': runTopWeights,
   encode: runEncode,
   verify: runVerify,
   evaluate: runEvaluate,

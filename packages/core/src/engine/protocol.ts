@@ -8,7 +8,11 @@ import type { EncodeTask } from '../encode/task.js';
 import type { FiniteTask } from '../encode/finite-task.js';
 import type { VerifyTask } from '../encode/verify-task.js';
 import type { EvaluateTask } from '../evaluate/task.js';
+import type { GradientTask } from '../measure/gradient-task.js';
+import type { PriceTask } from '../measure/price-task.js';
 import type { ErrorsTask } from '../measure/errors-task.js';
+import type { SpikesTask } from '../measure/spikes-task.js';
+import type { TopWeightsTask } from '../measure/top-weights-task.js';
 import type { VariantsTask } from '../measure/variants-task.js';
 import type { TokenizeTask } from '../text/task.js';
 
@@ -18,7 +22,11 @@ export interface EngineTasks {
   tokenize: TokenizeTask;
   calibrate: CalibrateTask;
   errors: ErrorsTask;
+  gradient: GradientTask;
+  prices: PriceTask;
   variants: VariantsTask;
+  spikes: SpikesTask;
+  'top-weights': TopWeightsTask;
   encode: EncodeTask;
   verify: VerifyTask;
   evaluate: EvaluateTask;

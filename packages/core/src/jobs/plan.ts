@@ -6,7 +6,6 @@ import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
 import { readImportance } from '../io/read-importance.js';
-import { measure, type MeasuredTensor } from '../measure/measure.js';
 import { membersOf, type SchemeGroup } from '../measure/scheme-groups.js';
 import type { Wanted } from '../measure/wanted.js';
 import { openModel } from '../model/open.js';
@@ -35,12 +34,14 @@ import {
 } from '../plan/index.js';
 import { inRun, type RunContext, type RunOptions } from '../run/context.js';
 import type { Work } from '../run/events.js';
+import type { TensorMeasurement } from '../plan/price.js';
 import { type Corpus, loadCorpus } from '../text/corpus.js';
 import { firstChunks, type TokenizedText, tokenizeTexts } from '../text/tokenize.js';
 import { EMPTY_HASH, layoutOutput } from '../write/gguf.js';
 import { refuseSource, refuseUnwritable } from './output.js';
+import { priceTensors, type PricingOptions, refuseBadPricing } from './pricing.js';
 
-export interface PlanOptions extends RunOptions {
+export interface PlanOptions extends RunOptions, PricingOptions {
   /** A `.gguf` file, a Hugging Face folder, or a hub id. */
   readonly model: string;
   /** Bytes of the whole file: `1.2GB`, `800MiB`, or a number. */
@@ -65,7 +66,7 @@ export interface PlanOptions extends RunOptions {
   readonly contextTokens?: number;
   /** Tokens the importance matrix is measured on, at most. */
   readonly calibrationTokens?: number;
-  /** Tokens each tensor's probe is measured on, at most. */
+  /** Tokens each tensor's probe is measured on, at most, where prices come from probes. */
   readonly probeTokens?: number;
   /** Token for gated models on the hub; default `HF_TOKEN`. */
   readonly token?: string;
@@ -74,7 +75,7 @@ export interface PlanOptions extends RunOptions {
 /** Enough for stable importance (about 0.5 % an entry), half a minute for a 100M-parameter model. */
 const DEFAULT_CALIBRATION_TOKENS = 32_768;
 /** A probe's standard error is then about 3 %: plans change little below that. */
-const DEFAULT_PROBE_TOKENS = 2048;
+export const DEFAULT_PROBE_TOKENS = 2048;
 
 /** The texts of a run, ready for the model at hand. */
 export interface RunTexts {
@@ -91,7 +92,7 @@ export interface PlannedModel {
   readonly plan: Plan;
   /** Scheme of every tensor, in the source's order. */
   readonly schemes: readonly TensorType[];
-  readonly measured: readonly MeasuredTensor[];
+  readonly measured: readonly TensorMeasurement[];
 }
 
 /**
@@ -114,6 +115,7 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
   const locks = (options.locks ?? []).map(parseLock);
   if (options.planFile === undefined) parseBudget(budgetOf(options));
   else refuseBudgetBesidePlan(options);
+  refuseBadPricing(options);
   const corpus = await loadCorpus(options.text);
   const model = yield* openModel(options.model, {
     store: run.store,
@@ -131,7 +133,7 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
   const texts = await prepareTexts(run, model, corpus, options);
   const calibration = yield* calibrationFor(run, model, texts, options);
 
-  let measured: readonly MeasuredTensor[] = [];
+  let measured: readonly TensorMeasurement[] = [];
   let made: Plan;
   const source = { name: model.name, sha256: model.sha256 };
   if (planFile !== null) {
@@ -143,7 +145,7 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
       locks: applied,
     });
   } else {
-    measured = yield* measureFor(run, frame, calibration, texts.search, budget as Budget);
+    measured = yield* measureFor(run, frame, calibration, texts, budget as Budget, options);
     const choices = priceOptions(storage, measured);
     made = makePlan({ source, choices, budget: budget as Budget, headerBytes: frame.headerBytes });
   }
@@ -250,15 +252,16 @@ async function* measureFor(
   run: RunContext,
   { model, storage, headerBytes: header }: Frame,
   calibration: Calibration,
-  text: TokenizedText,
+  texts: RunTexts,
   budget: Budget,
-): Work<readonly MeasuredTensor[]> {
+  options: PricingOptions,
+): Work<readonly TensorMeasurement[]> {
   const wanted = wantedOf(storage);
-  const select = (known: readonly MeasuredTensor[], group: SchemeGroup): ReadonlySet<string> => {
+  const select = (known: readonly TensorMeasurement[], group: SchemeGroup): ReadonlySet<string> => {
     const choices = priceOptions(storage, known);
     return worthMeasuring(choices, openCandidates(group, wanted, choices), budget.bytes - header);
   };
-  return yield* measure(run, model, calibration, text, wanted, select);
+  return yield* priceTensors(run, model, calibration, texts, wanted, options, select);
 }
 
 /** Everything that has a choice, and what was locked to something else than it is. */

@@ -5,6 +5,7 @@
  */
 import type { Calibration } from '../calibrate/calibrate.js';
 import type { ModelTensor, SourceModel } from '../model/types.js';
+import type { TensorMeasurement } from '../plan/price.js';
 import type { SchemeId } from '../plan/schemes.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
@@ -34,7 +35,7 @@ export interface MeasuredTensor {
 }
 
 /** Says for which tensors a group of schemes is worth measuring, by name, from what is known so far. */
-export type GroupSelector = (known: readonly MeasuredTensor[], group: SchemeGroup) => ReadonlySet<string>;
+export type GroupSelector = (known: readonly TensorMeasurement[], group: SchemeGroup) => ReadonlySet<string>;
 
 /**
  * Measures errors and probes of all tensors; what is in the store is not measured again.
@@ -50,7 +51,7 @@ export async function* measure(
 ): Work<readonly MeasuredTensor[]> {
   return yield* stage('measure', `the price of every tensor on ${text.name}`, async function* () {
     const tensors = wanted.map(({ tensor }) => tensor);
-    const [first, ...later] = schemeGroups;
+    const [first] = schemeGroups;
     const errors = yield* measureErrors(
       run,
       model,
@@ -58,33 +59,49 @@ export async function* measure(
       wanted.map((item) => firstOf(item, first)),
     );
     const probes = yield* measureProbes(run, model, calibration, text, tensors);
-    let measured: MeasuredTensor[] = tensors.map((tensor, index) => ({
+    const begun = tensors.map((tensor, index): MeasuredTensor => ({
       tensor,
       errors: errors.values[index],
       probe: probes.values[index],
     }));
-    let cached = errors.cached && probes.cached;
-    for (const group of later) {
-      const worth = select?.(measured, group);
-      const open = wanted
-        .filter(
-          ({ tensor, schemes }) => schemes.length > 1 && (worth === undefined || worth.has(tensor.name)),
-        )
-        .map(({ tensor, schemes }) => ({ tensor, schemes: membersOf(group, schemes) }))
-        .filter(({ schemes }) => schemes.length > 0);
-      const more = yield* measureErrors(run, model, calibration, open);
-      const added = new Map(open.map(({ tensor }, index) => [tensor.name, more.values[index]]));
-      measured = measured.map((item) => ({
-        ...item,
-        errors: new Map([...item.errors, ...(added.get(item.tensor.name) ?? [])]),
-      }));
-      cached &&= more.cached;
-    }
+    const later = yield* measureLater(begun, wanted, select, (open) =>
+      measureErrors(run, model, calibration, open),
+    );
+    const measured = later.values;
+    const cached = errors.cached && probes.cached && later.cached;
     const prices = measured.reduce((sum, item) => sum + item.errors.size, 0);
     const positions = text.chunks.length * text.contextTokens;
     const summary = `${tensors.length} probes of ${positions.toLocaleString('en')} tokens, ${prices.toLocaleString('en')} prices`;
     return { result: measured, summary, cached };
   });
+}
+
+/** The slow groups of schemes, where they can matter by what is known. */
+export async function* measureLater<Measured extends TensorMeasurement>(
+  begun: readonly Measured[],
+  wanted: readonly Wanted[],
+  select: GroupSelector | undefined,
+  errorsOf: (
+    open: readonly Wanted[],
+  ) => AsyncGenerator<RunEvent, Gathered<ReadonlyMap<string, number>>, void>,
+): AsyncGenerator<RunEvent, Gathered<Measured>, void> {
+  let measured = begun;
+  let cached = true;
+  for (const group of schemeGroups.slice(1)) {
+    const worth = select?.(measured, group);
+    const open = wanted
+      .filter(({ tensor, schemes }) => schemes.length > 1 && (worth === undefined || worth.has(tensor.name)))
+      .map(({ tensor, schemes }) => ({ tensor, schemes: membersOf(group, schemes) }))
+      .filter(({ schemes }) => schemes.length > 0);
+    const more = yield* errorsOf(open);
+    const added = new Map(open.map(({ tensor }, index) => [tensor.name, more.values[index]]));
+    measured = measured.map((item) => ({
+      ...item,
+      errors: new Map([...item.errors, ...(added.get(item.tensor.name) ?? [])]),
+    }));
+    cached &&= more.cached;
+  }
+  return { values: measured, cached };
 }
 
 /** The first things to measure: all quick schemes, the only one where there is no choice, and the probe's. */
@@ -99,8 +116,8 @@ async function* measureErrors(
   calibration: Calibration,
   wanted: readonly Wanted[],
 ): AsyncGenerator<RunEvent, Gathered<ReadonlyMap<string, number>>, void> {
-  const { values, cached } = yield* weightErrors(run, model, calibration, wanted, 'importance');
-  return { cached, values: values.map(({ errors }) => errors) };
+  const { values, cached } = yield* weightErrors(run, model, calibration, wanted);
+  return { cached, values: values.map(({ weighted }) => weighted) };
 }
 
 async function* measureProbes(

@@ -15,8 +15,10 @@ import type { Candidate, Choice } from './types.js';
 /** What was measured about one tensor. */
 export interface TensorMeasurement {
   readonly tensor: Pick<ModelTensor, 'name' | 'role' | 'elements'>;
-  /** Importance-weighted squared error by scheme. Infinite where the scheme cannot represent the weights. */
+  /** Weighted squared error by scheme, or nats where `inNats` says so. Infinite where the scheme cannot represent the weights. */
   readonly errors: ReadonlyMap<string, number>;
+  /** True where errors are expected losses already, as those from gradients are: no probe is needed. */
+  readonly inNats?: boolean;
   /** The true loss of this tensor alone in one scheme; null when it was not probed. */
   readonly probe: { readonly scheme: string; readonly klNats: number } | null;
 }
@@ -90,7 +92,8 @@ function priceOf(
  * weight, as the typical one of its role.
  */
 function reference(measurement: TensorMeasurement, typicalNats: TypicalNats): Reference {
-  const { tensor, errors, probe } = measurement;
+  const { tensor, errors, probe, inNats } = measurement;
+  if (inNats === true) return { error: 1, klNats: 1 };
   if (probe !== null && !(probe.klNats >= MOST_NEGATIVE_NATS && probe.klNats < Infinity)) {
     throw new BitsmithError(
       'analysis',

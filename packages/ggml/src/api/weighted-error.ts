@@ -16,23 +16,37 @@ export function weightedError(
   columnWeights?: Float32Array,
   rowWeights?: Float32Array,
 ): number {
+  if (rowWeights !== undefined) assertLength('rowWeights', 'values', rowWeights.length, rows);
+  const errors = weightedRowErrors(values, decoded, rows, rowLength, columnWeights);
+  let total = 0;
+  for (let row = 0; row < rows; row++)
+    total += rowWeights === undefined ? errors[row] : rowWeights[row] * errors[row];
+  return total;
+}
+
+/** sum_j c_j (w_ij - w'_ij)^2 of every row i, in float64. Arguments as of `weightedError`. */
+export function weightedRowErrors(
+  values: Float32Array,
+  decoded: Float32Array,
+  rows: number,
+  rowLength: number,
+  columnWeights?: Float32Array,
+): Float64Array {
   assertLength('values', 'weights', values.length, rows * rowLength);
   assertLength('decoded values', 'weights', decoded.length, rows * rowLength);
   if (columnWeights !== undefined) assertLength('columnWeights', 'values', columnWeights.length, rowLength);
-  if (rowWeights !== undefined) assertLength('rowWeights', 'values', rowWeights.length, rows);
   if (!Number.isInteger(rows) || !Number.isInteger(rowLength)) {
     throw misuse('ENGINE_ARGUMENT', 'whole numbers of rows and columns', `${rows} x ${rowLength}`);
   }
-  let total = 0;
+  const errors = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
     const start = row * rowLength;
-    const error =
+    errors[row] =
       columnWeights === undefined
         ? plainRow(values, decoded, start, rowLength)
         : weightedRow(values, decoded, start, rowLength, columnWeights);
-    total += rowWeights === undefined ? error : rowWeights[row] * error;
   }
-  return total;
+  return errors;
 }
 
 /* Two running sums each: a single one would wait for its own last addition. */

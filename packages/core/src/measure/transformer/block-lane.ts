@@ -59,6 +59,23 @@ export class BlockLane {
     await graph.compute({ signal });
   }
 
+  /** Bytes of the lane's streams and of its graphs for these blocks, which are built. */
+  byteLength(blocks: readonly BlockShape[]): number {
+    const streams = 4 * 4 * this.input.length;
+    const graphs = new Set<ComputeGraph>();
+    for (const block of blocks) {
+      graphs.add(kept(this.forwards, block, () => this.buildForward(block)));
+      graphs.add(kept(this.backwards, block, () => this.buildBackward(block)));
+    }
+    const mask = 4 * this.settings.positions ** 2;
+    let bytes = streams;
+    for (const graph of graphs) {
+      graph.prepare();
+      bytes += graph.workBytes + mask;
+    }
+    return bytes;
+  }
+
   dispose(): void {
     for (const graph of [...this.forwards.values(), ...this.backwards.values()]) graph.dispose();
   }

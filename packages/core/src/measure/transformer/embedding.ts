@@ -34,8 +34,7 @@ export class EmbeddingRows {
       await files.readRows(NAME, token, bytes.subarray(position * rowBytes, (position + 1) * rowBytes));
     const values = new Float32Array(rowLength * tokens.length);
     await decodeRows(engine, { type, bytes, rows: tokens.length, rowLength }, values);
-    if (model.embeddingScale !== 1)
-      for (let i = 0; i < values.length; i++) values[i] *= model.embeddingScale;
+    if (model.embeddingScale !== 1) for (let i = 0; i < values.length; i++) values[i] *= model.embeddingScale;
     return values;
   }
 }

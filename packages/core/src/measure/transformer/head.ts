@@ -119,9 +119,7 @@ export class Head {
     const draws = busy.map(({ item, logits }) => this.draw(item, logits));
     for (const first of this.slabStarts().toReversed()) {
       await this.load(first);
-      await each(({ lane, logits, squared }) =>
-        lane.takeBack(logits, vocabulary, first, squared, signal),
-      );
+      await each(({ lane, logits, squared }) => lane.takeBack(logits, vocabulary, first, squared, signal));
     }
     const ownRows = busy.map(({ item, lane, logits }) =>
       model.tied ? lane.ownRows(item.tokens, logits, vocabulary) : null,
@@ -182,12 +180,7 @@ class HeadLane {
   private readonly slab: WeightArray;
   private readonly positions: number;
 
-  constructor(
-    { engine, model }: HeadSettings,
-    slab: WeightArray,
-    gains: Float32Array,
-    positions: number,
-  ) {
+  constructor({ engine, model }: HeadSettings, slab: WeightArray, gains: Float32Array, positions: number) {
     const { width } = model;
     const rows = slab.shape[1];
     this.slab = slab;
@@ -249,7 +242,12 @@ class HeadLane {
   }
 
   /** Logits of the slab's rows into their columns of [positions x vocabulary]. */
-  async addLogits(into: Float32Array, vocabulary: number, first: number, signal?: AbortSignal): Promise<void> {
+  async addLogits(
+    into: Float32Array,
+    vocabulary: number,
+    first: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
     await this.logits.compute({ signal });
     const rows = this.slab.shape[1];
     const count = Math.min(rows, vocabulary - first);

@@ -76,6 +76,26 @@ export class SequencePass {
     return new SequencePass(settings, head, new EmbeddingRows(settings), room, lanes);
   }
 
+  /** Bytes of weights, lanes and head: everything but the sequences' own streams. */
+  get byteLength(): number {
+    const weights = [...this.room.matrices.values()].reduce((sum, { values }) => sum + 8 * values.length, 0);
+    const { blocks } = this.settings.model;
+    return (
+      weights + this.head.byteLength + this.lanes.reduce((sum, lane) => sum + lane.byteLength(blocks), 0)
+    );
+  }
+
+  /** The same pass, with kept activations in a file. */
+  withScratch(scratchPath: string): SequencePass {
+    return new SequencePass(
+      { ...this.settings, scratchPath },
+      this.head,
+      this.embedding,
+      this.room,
+      this.lanes,
+    );
+  }
+
   /** Sequences of `positions` tokens each. @throws BitsmithError `ACTIVATION_NOT_FINITE` */
   async run(sequences: readonly Sequence[], signal?: AbortSignal): Promise<SequenceGradients[]> {
     const { model, positions, scratchPath } = this.settings;
@@ -93,7 +113,14 @@ export class SequencePass {
       );
       await this.backward(streams, kept, gradients, signal);
       sequences.forEach(({ tokens }, at) =>
-        meetEmbedding(model, this.embedding.vocabulary, tokens, streams[at], found[at].ownRows, gradients[at]),
+        meetEmbedding(
+          model,
+          this.embedding.vocabulary,
+          tokens,
+          streams[at],
+          found[at].ownRows,
+          gradients[at],
+        ),
       );
       return gradients.map((squared, at) => ({ labels: found[at].draw.labels, squared }));
     } finally {
@@ -186,7 +213,12 @@ export class SequencePass {
 }
 
 /** Long contexts have other frequencies where a model says so; ours are as long as the sequences. */
-async function loadRopeFactors({ engine, files, model, positions }: PassSettings): Promise<Float32Array | null> {
+async function loadRopeFactors({
+  engine,
+  files,
+  model,
+  positions,
+}: PassSettings): Promise<Float32Array | null> {
   const long = positions > (model.blocks[0]?.rope.originalContext ?? Infinity);
   const names = ['rope_freqs.weight', long ? 'rope_factors_long.weight' : 'rope_factors_short.weight'];
   const name = names.find((candidate) => files.has(candidate));
@@ -203,6 +235,9 @@ function notFinite(where: string, { index, tokens }: Sequence, position: number)
     'analysis',
     'ACTIVATION_NOT_FINITE',
     `expected finite activations behind ${where}, found NaN or infinity at token ${position} (id ${tokens[position]}) of sequence ${index}`,
-    { suggestion: 'The model overflows on this text. Try another text, or check the model with bitsmith inspect.' },
+    {
+      suggestion:
+        'The model overflows on this text. Try another text, or check the model with bitsmith inspect.',
+    },
   );
 }

@@ -1,0 +1,73 @@
+/** @file Prices of all tensors and schemes from gradients, for a plan: what `measure` does with probes, without any. */
+import type { Calibration } from '../calibrate/calibrate.js';
+import type { ModelTensor, SourceModel } from '../model/types.js';
+import type { TensorMeasurement } from '../plan/price.js';
+import type { RunContext } from '../run/context.js';
+import type { RunEvent, Work } from '../run/events.js';
+import { stage } from '../run/work.js';
+import type { TokenizedText } from '../text/tokenize.js';
+import type { Gathered } from './gather.js';
+import { type GradientOptions, gradientPrices, type Gradients, measureGradients } from './gradient.js';
+import { type GroupSelector, measureLater } from './measure.js';
+import { membersOf, schemeGroups } from './scheme-groups.js';
+import type { Wanted } from './wanted.js';
+
+/** One tensor's prices. */
+export interface PricedTensor extends TensorMeasurement {
+  readonly tensor: ModelTensor;
+  readonly probe: null;
+  readonly inNats: true;
+}
+
+/**
+ * Prices of all tensors; what is in the store is not measured again.
+ * @param select leaves out slow groups of schemes where they cannot matter; without it everything is priced
+ */
+export async function* measureByGradient(
+  run: RunContext,
+  model: SourceModel,
+  calibration: Calibration,
+  text: TokenizedText,
+  wanted: readonly Wanted[],
+  options: GradientOptions,
+  select?: GroupSelector,
+): Work<readonly PricedTensor[]> {
+  return yield* stage('measure', `gradients on ${text.name}`, async function* () {
+    const gradients = yield* measureGradients(run, model, text, options);
+    const pricesOf = (open: readonly Wanted[]) => pricesAsErrors(run, model, calibration, gradients, open);
+    const [first] = schemeGroups;
+    const quick = wanted.map(({ tensor, schemes }) => ({
+      tensor,
+      schemes: schemes.length === 1 ? schemes : membersOf(first, schemes),
+    }));
+    const begun = yield* pricesOf(quick);
+    const measured = wanted.map(({ tensor }, index): PricedTensor => ({
+      tensor,
+      errors: begun.values[index],
+      probe: null,
+      inNats: true,
+    }));
+    const all = yield* measureLater(measured, wanted, select, pricesOf);
+    const prices = all.values.reduce((sum, item) => sum + item.errors.size, 0);
+    const tokens = gradients.paths.length * text.contextTokens;
+    return {
+      result: all.values,
+      summary: `gradients of ${tokens.toLocaleString('en')} tokens, ${prices.toLocaleString('en')} prices`,
+      cached: gradients.cached && begun.cached && all.cached,
+    };
+  });
+}
+
+async function* pricesAsErrors(
+  run: RunContext,
+  model: SourceModel,
+  calibration: Calibration,
+  gradients: Gradients,
+  wanted: readonly Wanted[],
+): AsyncGenerator<RunEvent, Gathered<ReadonlyMap<string, number>>, void> {
+  const { values, cached } = yield* gradientPrices(run, model, calibration, gradients, wanted);
+  const errors = values.map(
+    (prices) => new Map([...prices].map(([scheme, price]) => [scheme, price?.klNats ?? Infinity])),
+  );
+  return { values: errors, cached };
+}

@@ -1,0 +1,119 @@
+/**
+ * @file In the engine: prices of schemes from squared gradients. Rows are sampled in proportion to what they matter, encoded in
+ * each scheme and decoded from the very bytes that it would store; the squared errors, weighed by row and column, are nats.
+ */
+import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
+import { decodeRows, encodeRows, type Engine, prepareCodebooks, weightedRowErrors } from '@bitsmith/ggml';
+import { columnWeights, vectorOfRow } from '../calibrate/column-weights.js';
+import { isOverflow } from '../encode/encode-rows.js';
+import type { TaskHandler, TaskType } from '../engine/task-type.js';
+import { nativeEngine } from '../engine/session.js';
+import { readImportance } from '../io/read-importance.js';
+import { type StoredTensor, WeightFiles } from '../model/weight-files.js';
+import { inLanes } from '../run/lanes.js';
+import {
+  type FisherPrice,
+  priceOfErrors,
+  type TensorFisher,
+  tensorFisher,
+  type WeighedRow,
+} from './fisher.js';
+import { sampleRows } from './sample-rows.js';
+import { GradientFiles } from './transformer/fisher-file.js';
+
+export type PriceTask = TaskType<
+  {
+    readonly files: readonly string[];
+    /** What encoders weigh columns with. */
+    readonly importancePath: string;
+    /** Squared gradients, a file a sequence. */
+    readonly gradientPaths: readonly string[];
+    /** Labels of a sequence. */
+    readonly labels: number;
+    readonly sampleWeights: number;
+    readonly tensors: readonly { readonly name: string; readonly schemes: readonly TensorType[] }[];
+  },
+  {
+    readonly tensor: string;
+    /** Null where the scheme cannot hold the weights. */
+    readonly prices: Readonly<Record<string, FisherPrice | null>>;
+  },
+  null
+>;
+
+/** Fewer rows would leave the price to chance where rows are long. */
+const LEAST_ROWS = 32;
+
+interface Rows {
+  readonly items: readonly WeighedRow[];
+  readonly values: Float32Array;
+  readonly importance: Float32Array;
+}
+
+export const runPrices: TaskHandler<PriceTask> = async (parameters, report, settings) => {
+  const engine = nativeEngine(settings);
+  const files = await WeightFiles.open(parameters.files);
+  const gradients = await GradientFiles.open(parameters.gradientPaths);
+  try {
+    const importance = await readImportance(parameters.importancePath);
+    const schemes = new Set(parameters.tensors.flatMap((tensor) => tensor.schemes));
+    await Promise.all([...schemes].map((scheme) => prepareCodebooks(engine, scheme)));
+    await inLanes(settings.threads, parameters.tensors, async ({ name, schemes: wanted }) => {
+      const tensor = files.tensor(name);
+      const fisher = tensorFisher(await gradients.read(name));
+      const rows = await readRows(engine, files, tensor, importance, fisher, parameters.sampleWeights);
+      const prices: Record<string, FisherPrice | null> = {};
+      for (const scheme of wanted) {
+        const errors = await errorsOf(engine, tensor, rows, fisher, scheme);
+        const price = errors === null ? null : priceOfErrors(fisher, rows.items, errors, parameters.labels);
+        prices[scheme] = price !== null && Number.isFinite(price.klNats) ? price : null;
+      }
+      report({ tensor: name, prices });
+    });
+    return null;
+  } finally {
+    await gradients.close();
+    await files.close();
+  }
+};
+
+async function readRows(
+  engine: Engine,
+  files: WeightFiles,
+  tensor: StoredTensor,
+  importance: ImportanceMatrix,
+  fisher: TensorFisher,
+  sampleWeights: number,
+): Promise<Rows> {
+  const { name, type, rowLength, rows, rowBytes } = tensor;
+  const count = Math.max(LEAST_ROWS, Math.ceil(sampleWeights / rowLength));
+  const all = (): WeighedRow[] => Array.from(fisher.rows, (hits, row) => ({ row, hits }));
+  const items = count >= rows ? all() : sampleRows(rows, count, fisher.rows);
+  const bytes = new Uint8Array(items.length * rowBytes);
+  for (const [index, { row }] of items.entries())
+    await files.readRows(name, row, bytes.subarray(index * rowBytes, (index + 1) * rowBytes));
+  const values = new Float32Array(items.length * rowLength);
+  await decodeRows(engine, { type, bytes, rows: items.length, rowLength }, values);
+  return { items, values, importance: vectorOfRow(columnWeights(importance, tensor), tensor, 0) };
+}
+
+/** Of each sampled row; null where the scheme overflows on these weights. */
+async function errorsOf(
+  engine: Engine,
+  { rowLength }: StoredTensor,
+  { items, values, importance }: Rows,
+  fisher: TensorFisher,
+  scheme: TensorType,
+): Promise<Float64Array | null> {
+  const rows = items.length;
+  const bytes = new Uint8Array(tensorByteLength(scheme, [rowLength, rows]));
+  try {
+    await encodeRows(engine, { type: scheme, values, rows, rowLength, importance }, bytes);
+  } catch (error) {
+    if (isOverflow(error)) return null;
+    throw error;
+  }
+  const decoded = new Float32Array(values.length);
+  await decodeRows(engine, { type: scheme, bytes, rows, rowLength }, decoded);
+  return weightedRowErrors(values, decoded, rows, rowLength, fisher.columnShares);
+}
