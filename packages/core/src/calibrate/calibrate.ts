@@ -69,12 +69,7 @@ export async function* adoptCalibration(
 ): Work<Calibration> {
   return yield* stage('calibrate', `importance matrix from ${file}`, async function* () {
     const matrix = completed(await readImportance(file, run.signal), model);
-    const task: TaskIdentity = {
-      kind: 'importance',
-      version: 1,
-      parameters: { adopted: true },
-      inputs: { model: model.sha256, file: await run.store.fileHash(file, run.signal) },
-    };
+    const task = await adoptedTask(run, model, file);
     const temporary = run.store.temporaryPath('gguf');
     await writeAtomically(temporary, (sink) => writeImatrix(sink, layoutImatrix(matrix)));
     const path = await run.store.adopt(temporary, task, 'gguf');
@@ -83,6 +78,31 @@ export async function* adoptCalibration(
     yield { type: 'progress', stage: 'calibrate', done: tokens, total: tokens, unit: 'tokens' };
     return { result, summary: `${matrix.entries.size} entries`, cached: true };
   });
+}
+
+async function adoptedTask(run: RunContext, model: SourceModel, file: string): Promise<TaskIdentity> {
+  return {
+    kind: 'importance',
+    version: 1,
+    parameters: { adopted: true },
+    inputs: { model: model.sha256, file: await run.store.fileHash(file, run.signal) },
+  };
+}
+
+/** Whether an earlier run took this matrix for this model. */
+export async function isAdopted(run: RunContext, model: SourceModel, file: string): Promise<boolean> {
+  return (await run.store.find(await adoptedTask(run, model, file), 'gguf')) !== null;
+}
+
+/** Whether an earlier run calibrated this model on this text, or began to. */
+export async function isCalibrationBegun(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+): Promise<boolean> {
+  const tasks = [wholeTask(run, model, text), ...cutIntoRanges(run, model, text).map(({ task }) => task)];
+  for (const task of tasks) if ((await run.store.find(task, 'gguf')) !== null) return true;
+  return false;
 }
 
 /** What a matrix was measured on, as a written file names it. */

@@ -1,25 +1,61 @@
-/** @file What every tensor costs, without a budget: the importance matrix as a file, and the ranking of the tensors. */
+/**
+ * @file What every tensor costs, without a budget: scores by one or several methods, the ranking that follows, prices of all
+ * schemes, what mixed precision can gain, single weights that matter alone, and the importance matrix as a file.
+ */
 import path from 'node:path';
-import type { Calibration } from '../calibrate/calibrate.js';
+import { BitsmithError } from '@bitsmith/formats';
+import { type Calibration, isAdopted, isCalibrationBegun } from '../calibrate/calibrate.js';
 import { refuseNonFiniteWeights } from '../encode/finite.js';
-import type { Evidence } from '../evaluate/types.js';
 import { copyIntoPlace } from '../io/file-sink.js';
-import { measure } from '../measure/measure.js';
+import { combine, methodWeights, referenceScores } from '../measure/combine.js';
+import type { MethodInput, ScoreSet } from '../measure/method.js';
+import {
+  defaultMethod,
+  methodsFor,
+  parseMethods,
+  type RunnableMethods,
+  scoresOf,
+} from '../measure/methods.js';
+import { type MixedGain, mixedGains } from '../measure/mixed-gain.js';
+import type { Method, Score } from '../measure/score.js';
+import { pricesFromScores, type ReferencePrice, referencePrices } from '../measure/score-prices.js';
+import { writeScores } from '../measure/scores-file.js';
+import { findSuperWeights, refuseBadCoverage, type SuperWeights } from '../measure/super-weights.js';
+import type { Wanted } from '../measure/wanted.js';
+import { weightErrors } from '../measure/weight-errors.js';
 import { openModel } from '../model/open.js';
-import type { TensorRole } from '../model/types.js';
-import { storageOptions, priceOptions } from '../plan/index.js';
+import type { SourceModel, TensorRole } from '../model/types.js';
+import { type Choice, storageOptions, type TensorOptions } from '../plan/index.js';
+import { unknownScheme } from '../plan/named-scheme.js';
+import { findScheme, type SchemeId } from '../plan/schemes.js';
 import { inRun, type RunContext } from '../run/context.js';
-import type { Work } from '../run/events.js';
+import type { RunEvent, Work } from '../run/events.js';
+import type { TextUse } from '../run/record.js';
+import { stage } from '../run/work.js';
 import { loadCorpus } from '../text/corpus.js';
+import { firstSamples } from '../text/samples.js';
+import { firstChunks, type TokenizedText } from '../text/tokenize.js';
 import { refuseSource, refuseUnwritable } from './output.js';
-import { calibrationFor, type PlanOptions, prepareTexts, wantedOf } from './plan.js';
+import { calibrationFor, DEFAULT_PROBE_TOKENS, type PlanOptions, prepareTexts, wantedOf } from './plan.js';
 
 export interface AnalyzeOptions extends Omit<
   PlanOptions,
-  'size' | 'bitsPerWeight' | 'ratio' | 'locks' | 'planFile' | 'savePlan' | 'tensorTypeFile'
+  'size' | 'bitsPerWeight' | 'ratio' | 'locks' | 'planFile' | 'savePlan' | 'tensorTypeFile' | 'method'
 > {
   /** Where the importance matrix goes (GGUF, as llama-quantize reads it); default: only in the store. */
   readonly output?: string;
+  /** `NAME,NAME` or `NAME=WEIGHT,NAME=WEIGHT`: what tells how much a tensor matters. */
+  readonly method?: string;
+  /** Sequences of one context that losses are measured on; default about 2,048 tokens. */
+  readonly samples?: number;
+  /** Schemes to score; default: what each method can afford, and prices of all. */
+  readonly schemes?: readonly string[];
+  /** Where all scores go, as Parquet. */
+  readonly scores?: string;
+  /** Share of all weights that are reported as the most important ones; default 0.0001. */
+  readonly coverage?: number;
+  /** Fails where no work of an earlier analysis is kept. What is kept is used in any case. */
+  readonly resume?: boolean;
 }
 
 /** What is known of one tensor. */
@@ -28,14 +64,13 @@ export interface TensorAnalysis {
   readonly role: TensorRole;
   readonly block: number | null;
   readonly elements: number;
-  /** The scheme that the tensor was probed at. */
-  readonly probeScheme: string;
-  /** Measured loss with this tensor alone at the probe scheme, in nats per token. */
-  readonly klNats: number;
-  readonly standardError: number;
-  /** Of the sum over all tensors. */
+  /** Of all loss, by the methods together. */
   readonly share: number;
-  /** Estimated loss at every scheme, in nats per token. */
+  /** Expected loss in nats per token with this tensor alone in one scheme; null where no method knows nats. */
+  readonly loss: ReferencePrice | null;
+  /** What each method says, at the scheme by which it speaks for the tensor. */
+  readonly scores: readonly Omit<Score, 'tensor'>[];
+  /** Expected loss at every scheme, in nats per token; empty where no method knows nats. */
   readonly prices: Readonly<Record<string, number>>;
 }
 
@@ -49,9 +84,22 @@ export interface AnalyzeResult {
   };
   readonly importanceMatrixPath: string;
   readonly calibration: Pick<Calibration, 'dataset' | 'tokens' | 'sha256'>;
-  readonly evidence: { readonly probe: Evidence; readonly prices: Evidence };
+  /** What losses were measured on. */
+  readonly text: TextUse & { readonly samples: number };
+  readonly seed: number;
+  /** What ran, with its weight in the shares. */
+  readonly methods: readonly { readonly method: Method; readonly weight: number; readonly scores: number }[];
+  /** Asked for, but unable to score this family. */
+  readonly methodsLeftOut: readonly Method[];
   /** Most sensitive first. */
   readonly tensors: readonly TensorAnalysis[];
+  /** Median over the tensors of standard error / loss; null where errors are unknown. */
+  readonly medianRelativeError: number | null;
+  /** What mixed precision is expected to gain over one scheme for all, by the prices; empty where there are none. */
+  readonly gains: readonly MixedGain[];
+  readonly superWeights: SuperWeights;
+  /** Where the scores went; null where no file was asked for. */
+  readonly scoresPath: string | null;
 }
 
 /** Measures importance and prices of all tensors and schemes. */
@@ -60,47 +108,186 @@ export async function* analyze(options: AnalyzeOptions): Work<AnalyzeResult> {
 }
 
 async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<AnalyzeResult> {
-  if (options.output !== undefined) await refuseUnwritable(options.output);
+  const asked = parseMethods(options.method ?? defaultMethod);
+  const schemes = options.schemes?.map((name) => schemeNamed(name));
+  refuseBadCoverage(options.coverage);
+  const outputs = [options.output, options.scores].filter((file) => file !== undefined);
+  for (const file of outputs) await refuseUnwritable(file);
   const corpus = await loadCorpus(options.text);
-  const model = yield* openModel(options.model, {
-    store: run.store,
-    token: options.token,
-    signal: run.signal,
-  });
-  if (options.output !== undefined) await refuseSource(options.output, model);
+  const { store, signal } = run;
+  const model = yield* openModel(options.model, { store, token: options.token, signal });
+  for (const file of outputs) await refuseSource(file, model);
+  const { runnable, left } = methodsFor(model, asked);
   await refuseNonFiniteWeights(run, model);
-  const texts = await prepareTexts(run, model, corpus, options);
+  const texts = await prepareTexts(run, model, corpus, { ...options, probeTokens: Number.POSITIVE_INFINITY });
+  const text = sequencesOf(texts.search, options);
+  if (options.resume === true) await refuseNothingKept(run, model, texts.calibration, options);
+  if (left.length > 0) yield leftOut(model, { runnable, left });
   const calibration = yield* calibrationFor(run, model, texts, options);
-  const storage = storageOptions(model.tensors);
-  const measured = yield* measure(run, model, calibration, texts.search, wantedOf(storage));
-  const prices = new Map(
-    priceOptions(storage, measured).map(({ tensor, candidates }) => [tensor, candidates]),
+
+  const storage = chosenOptions(storageOptions(model.tensors), schemes);
+  const wanted = wantedOf(storage);
+  const input: MethodInput = {
+    run,
+    model,
+    calibration,
+    text,
+    wholeText: texts.search,
+    samples: options.samples,
+    wanted,
+    chosenSchemes: schemes !== undefined,
+  };
+  const sets: ScoreSet[] = [];
+  for (const { method } of runnable) sets.push(yield* scoresOf(method, input));
+  const weights = methodWeights(
+    asked,
+    runnable.map(({ method }) => method),
   );
-  const total = measured.reduce((sum, { probe }) => sum + probe.klNats, 0);
-  const tensors = measured.map(({ tensor, probe }): TensorAnalysis => ({
-    tensor: tensor.name,
-    role: tensor.role,
-    block: tensor.block,
-    elements: tensor.elements,
-    probeScheme: probe.scheme,
-    klNats: probe.klNats,
-    standardError: probe.standardError,
-    share: total === 0 ? 0 : probe.klNats / total,
-    prices: Object.fromEntries((prices.get(tensor.name) ?? []).map(({ scheme, klNats }) => [scheme, klNats])),
-  }));
+  const shares = combine(sets, weights);
+  const references = referencePrices(sets, weights, shares);
+  const choices = references.size === 0 ? [] : yield* priceAll(input, storage, sets, references);
+  const superWeights = yield* findSuperWeights(run, model, calibration, texts.calibration, options.coverage);
+  if (options.scores !== undefined) await writeScores(path.resolve(options.scores), sets);
+  const { name, architecture, sha256, parameterCount } = model;
   return {
     status: 'success',
-    model: {
-      name: model.name,
-      architecture: model.architecture,
-      sha256: model.sha256,
-      parameterCount: model.parameterCount,
-    },
+    model: { name, architecture, sha256, parameterCount },
     importanceMatrixPath: await publish(calibration.path, options.output),
     calibration: { dataset: calibration.dataset, tokens: calibration.tokens, sha256: calibration.sha256 },
-    evidence: { probe: 'measured', prices: 'estimated' },
-    tensors: tensors.sort((a, b) => b.klNats - a.klNats),
+    text: {
+      name: text.name,
+      sha256: text.sha256,
+      tokens: text.chunks.length * text.contextTokens,
+      samples: text.chunks.length,
+    },
+    seed: run.seed,
+    methods: sets.map(({ method, scores }) => ({
+      method,
+      weight: weights.get(method) ?? 0,
+      scores: scores.length,
+    })),
+    methodsLeftOut: left,
+    tensors: describeTensors(wanted, { sets, shares, references, choices }),
+    medianRelativeError: medianRelativeError(references),
+    gains: choices.length === 0 ? [] : mixedGains(storage, choices, parameterCount),
+    superWeights,
+    scoresPath: options.scores === undefined ? null : path.resolve(options.scores),
   };
+}
+
+function schemeNamed(name: string): SchemeId {
+  const scheme = findScheme(name);
+  if (scheme === undefined) throw unknownScheme(name, '--schemes');
+  return scheme.id;
+}
+
+/** The sequences that losses are measured on: as many as were asked for, else as a plan's probes take. */
+function sequencesOf(whole: TokenizedText, options: AnalyzeOptions): TokenizedText {
+  if (options.samples !== undefined) return firstSamples(whole, options.samples);
+  return firstChunks(whole, options.probeTokens ?? DEFAULT_PROBE_TOKENS);
+}
+
+/** With schemes asked for by name, a tensor may be stored in them or stay as it is. */
+function chosenOptions(
+  storage: readonly TensorOptions[],
+  schemes: readonly SchemeId[] | undefined,
+): readonly TensorOptions[] {
+  if (schemes === undefined) return storage;
+  const names = new Set<string>(schemes);
+  const chosen = storage.map((each) => ({
+    ...each,
+    options: each.options.filter(({ scheme }) => names.has(scheme) || scheme === each.tensor.type),
+  }));
+  if (wantedOf(chosen).length > 0) return chosen;
+  throw new BitsmithError(
+    'plan',
+    'SCHEMES_NONE_LEGAL',
+    `expected schemes that make some tensor of the model smaller, found ${schemes.join(', ')}`,
+    { suggestion: 'Leave out --schemes, or name schemes with fewer bits than the source.' },
+  );
+}
+
+function leftOut(model: SourceModel, { runnable, left }: RunnableMethods): RunEvent {
+  const ran = runnable.map(({ method }) => method).join(', ');
+  const message = `${left.join(', ')} cannot score a model of the family ${model.architecture}; what runs: ${ran}`;
+  return { type: 'note', level: 'warning', message };
+}
+
+/** Errors of all schemes turn the scores of some into prices of all. */
+async function* priceAll(
+  { run, model, calibration, wanted }: MethodInput,
+  storage: readonly TensorOptions[],
+  sets: readonly ScoreSet[],
+  references: ReadonlyMap<string, ReferencePrice>,
+): Work<readonly Choice[]> {
+  return yield* stage('measure', 'errors of all schemes', async function* () {
+    const { values, cached } = yield* weightErrors(run, model, calibration, wanted);
+    const errors = new Map(wanted.map(({ tensor }, index) => [tensor.name, values[index].weighted]));
+    const result = pricesFromScores(storage, sets, references, errors);
+    const prices = result.reduce((sum, { candidates }) => sum + candidates.length, 0);
+    return { result, cached, summary: `${prices.toLocaleString('en')} prices` };
+  });
+}
+
+function describeTensors(
+  wanted: readonly Wanted[],
+  known: {
+    readonly sets: readonly ScoreSet[];
+    readonly shares: ReadonlyMap<string, number>;
+    readonly references: ReadonlyMap<string, ReferencePrice>;
+    readonly choices: readonly Choice[];
+  },
+): TensorAnalysis[] {
+  const spoken = known.sets.map((set) => referenceScores(set));
+  const prices = new Map(known.choices.map(({ tensor, candidates }) => [tensor, candidates]));
+  return wanted
+    .map(({ tensor: { name, role, block, elements } }): TensorAnalysis => ({
+      tensor: name,
+      role,
+      block,
+      elements,
+      share: known.shares.get(name) ?? 0,
+      loss: known.references.get(name) ?? null,
+      scores: spoken.flatMap((scores) => {
+        const score = scores.get(name);
+        if (score === undefined) return [];
+        const { tensor: _, ...rest } = score;
+        return [rest];
+      }),
+      prices: Object.fromEntries((prices.get(name) ?? []).map(({ scheme, klNats }) => [scheme, klNats])),
+    }))
+    .sort((a, b) => b.share - a.share);
+}
+
+function medianRelativeError(references: ReadonlyMap<string, ReferencePrice>): number | null {
+  const relative = [...references.values()]
+    .filter(({ klNats, standardError }) => klNats > 0 && standardError !== null)
+    .map(({ klNats, standardError }) => (standardError as number) / klNats)
+    .sort((a, b) => a - b);
+  return relative.length === 0 ? null : relative[relative.length >> 1];
+}
+
+/**
+ * Resuming needs no word: what is kept is used. The word says that something must be there, so that a wrong folder, text or
+ * context does not start hours of work anew.
+ */
+async function refuseNothingKept(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+  { importanceMatrix }: AnalyzeOptions,
+): Promise<void> {
+  const kept =
+    importanceMatrix === undefined
+      ? await isCalibrationBegun(run, model, text)
+      : await isAdopted(run, model, importanceMatrix);
+  if (kept) return;
+  throw new BitsmithError(
+    'checkpoint',
+    'RESUME_NOTHING',
+    `expected work of an earlier analysis of ${model.name} in ${run.store.home}, found none with this text and context`,
+    { suggestion: 'Check --home, --text and --context, or leave out --resume to begin.' },
+  );
 }
 
 async function publish(stored: string, output: string | undefined): Promise<string> {

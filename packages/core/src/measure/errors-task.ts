@@ -1,7 +1,8 @@
 /**
- * @file In the engine: what each scheme does to a tensor's weights. The error is the weighted square
- * sum_ij r_i c_j (w_ij - w'_ij)^2 over a systematic sample of rows, scaled to the whole tensor, w' decoded from the very
- * bytes that the scheme would store.
+ * @file In the engine: what each scheme does to a tensor's weights, over a systematic sample of rows, scaled to the whole
+ * tensor, w' decoded from the very bytes that the scheme would store: the weighted square sum_ij r_i c_j (w_ij - w'_ij)^2, with
+ * c_j the mean square of input channel j, and the plain square sum_ij r_i (w_ij - w'_ij)^2. r_i is what row i stands for: of an
+ * embedding that is only looked up, how often its token occurs.
  */
 import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
 import {
@@ -27,25 +28,24 @@ export type ErrorsTask = TaskType<
     readonly files: readonly string[];
     /** Null: encoders work without column weights, but for those that refuse to. */
     readonly importancePath: string | null;
-    readonly weighting: ErrorWeighting;
     readonly sampleWeights: number;
     readonly tensors: readonly { readonly name: string; readonly schemes: readonly TensorType[] }[];
   },
   {
     readonly tensor: string;
     /** Null where the scheme cannot hold the weights. */
-    readonly errors: Readonly<Record<string, number | null>>;
-    /** The same sum over the weights themselves. */
+    readonly errors: Readonly<Record<string, SchemeError | null>>;
+    /** Plain sum of the squared weights, from rows spaced evenly. */
     readonly squares: number;
   },
   null
 >;
 
-/**
- * `importance`: c_j is the mean square of input channel j, r_i what the row stands for (of an embedding that is only looked up,
- * how often its token occurs). `plain`: every weight counts alike.
- */
-export type ErrorWeighting = 'importance' | 'plain';
+/** Squared errors of one scheme, summed over the tensor. */
+export interface SchemeError {
+  readonly weighted: number;
+  readonly plain: number;
+}
 
 /** Rows of one matrix, as floats, with what they stand for. */
 interface RowSample {
@@ -53,10 +53,8 @@ interface RowSample {
   readonly rows: number;
   readonly rowLength: number;
   readonly rowWeights: Float32Array;
-  /** What encoders work with. */
+  /** Column weights; without, every column counts alike and encoders work without. */
   readonly importance: Float32Array | undefined;
-  /** What errors are weighted with; every column alike without. */
-  readonly columnWeights: Float32Array | undefined;
 }
 
 export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, settings) => {
@@ -67,14 +65,12 @@ export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, set
     const importance = importancePath === null ? null : await readImportance(importancePath);
     await prepareTables(engine, parameters.tensors);
     await inLanes(settings.threads, parameters.tensors, async ({ name, schemes }) => {
-      const samples = await readSamples(engine, files, files.tensor(name), importance, parameters);
-      const errors: Record<string, number | null> = {};
-      for (const scheme of schemes) {
-        const error = await errorOf(engine, samples, scheme);
-        // A scheme that overflows on these weights is no candidate for them.
-        errors[scheme] = Number.isFinite(error) ? error : null;
-      }
-      report({ tensor: name, errors, squares: squaresOf(samples) });
+      const tensor = files.tensor(name);
+      const samples = await readSamples(engine, files, tensor, importance, parameters.sampleWeights);
+      const errors: Record<string, SchemeError | null> = {};
+      for (const scheme of schemes) errors[scheme] = await errorOf(engine, samples, scheme);
+      const even = await readSamples(engine, files, tensor, null, parameters.sampleWeights);
+      report({ tensor: name, errors, squares: squaresOf(even) });
     });
     return null;
   } finally {
@@ -88,19 +84,21 @@ async function prepareTables(engine: Engine, tensors: ErrorsTask['parameters']['
   await Promise.all([...schemes].map((scheme) => prepareCodebooks(engine, scheme)));
 }
 
-/** Reads the sampled rows, grouped by matrix so that each group has one importance vector. */
+/**
+ * Reads the sampled rows, grouped by matrix so that each group has one importance vector.
+ * @param importance null: rows are spaced evenly, whatever they stand for
+ */
 async function readSamples(
   engine: Engine,
   files: WeightFiles,
   tensor: StoredTensor,
   importance: ImportanceMatrix | null,
-  { sampleWeights, weighting }: ErrorsTask['parameters'],
+  sampleWeights: number,
 ): Promise<RowSample[]> {
   const { rowLength, rows, rowBytes } = tensor;
   const weights = importance === null ? null : columnWeights(importance, tensor);
-  const weighted = weighting === 'importance';
   // A tied embedding is the output head as well, where every row is used for every token.
-  const lookedUp = weighted && tensor.name === 'token_embd.weight' && files.has('output.weight');
+  const lookedUp = tensor.name === 'token_embd.weight' && files.has('output.weight');
   const frequencies = lookedUp ? importance?.extra.get(ROW_COUNTS)?.values : undefined;
   const count = Math.min(rows, Math.max(16, Math.ceil(sampleWeights / rowLength)));
   const sampled = sampleRows(rows, count, frequencies?.length === rows ? frequencies : undefined);
@@ -121,34 +119,44 @@ async function readSamples(
     const values = new Float32Array(items.length * rowLength);
     await decodeRows(engine, { type: tensor.type, bytes, rows: items.length, rowLength }, values);
     const rowWeights = Float32Array.from(items, ({ hits: times }) => (times * rows) / hits);
-    const columnWeights = weighted ? vector : undefined;
-    samples.push({ values, rows: items.length, rowLength, rowWeights, importance: vector, columnWeights });
+    samples.push({ values, rows: items.length, rowLength, rowWeights, importance: vector });
   }
   return samples;
 }
 
-async function errorOf(engine: Engine, samples: readonly RowSample[], scheme: TensorType): Promise<number> {
-  let error = 0;
-  for (const { values, rows, rowLength, rowWeights, importance, columnWeights } of samples) {
+/** Null where the scheme, or a scale of it, overflows on these weights: then it is no candidate for them. */
+async function errorOf(
+  engine: Engine,
+  samples: readonly RowSample[],
+  scheme: TensorType,
+): Promise<SchemeError | null> {
+  let weighted = 0;
+  let plain = 0;
+  for (const { values, rows, rowLength, rowWeights, importance } of samples) {
     const bytes = new Uint8Array(tensorByteLength(scheme, [rowLength, rows]));
-    const uniform = (): Float32Array => new Float32Array(rowLength).fill(1);
-    const vector = importance ?? (requiresImportance(scheme) ? uniform() : undefined);
+    const uniform = requiresImportance(scheme) ? new Float32Array(rowLength).fill(1) : undefined;
+    const vector = importance ?? uniform;
     try {
       await encodeRows(engine, { type: scheme, values, rows, rowLength, importance: vector }, bytes);
     } catch (error) {
-      if (isOverflow(error)) return Number.POSITIVE_INFINITY;
+      if (isOverflow(error)) return null;
       throw error;
     }
     const decoded = new Float32Array(values.length);
     await decodeRows(engine, { type: scheme, bytes, rows, rowLength }, decoded);
-    error += weightedError(values, decoded, rows, rowLength, columnWeights, rowWeights);
+    const unweighted = weightedError(values, decoded, rows, rowLength, undefined, rowWeights);
+    plain += unweighted;
+    weighted +=
+      importance === undefined
+        ? unweighted
+        : weightedError(values, decoded, rows, rowLength, importance, rowWeights);
   }
-  return error;
+  return Number.isFinite(weighted) && Number.isFinite(plain) ? { weighted, plain } : null;
 }
 
 function squaresOf(samples: readonly RowSample[]): number {
-  return samples.reduce((sum, { values, rows, rowLength, rowWeights, columnWeights }) => {
+  return samples.reduce((sum, { values, rows, rowLength, rowWeights }) => {
     const nothing = new Float32Array(values.length);
-    return sum + weightedError(values, nothing, rows, rowLength, columnWeights, rowWeights);
+    return sum + weightedError(values, nothing, rows, rowLength, undefined, rowWeights);
   }, 0);
 }

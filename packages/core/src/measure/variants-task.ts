@@ -13,6 +13,7 @@ import { WeightFiles } from '../model/weight-files.js';
 import { describeChange, type Variant } from './change.js';
 import { type Baseline, type Batch, LiveModel } from './live-model.js';
 import { LiveWeights } from './live-weights.js';
+import { standardErrorOfMean } from './standard-error.js';
 
 /** The true loss of a variant on a text. */
 export interface TrueLoss {
@@ -134,19 +135,9 @@ function lossOf(variant: Variant, klNats: readonly number[], scored: number): Tr
     { length: klNats.length / scored },
     (_, sequence) => meanWithError(klNats.slice(sequence * scored, (sequence + 1) * scored)).value,
   );
-  return {
-    klNats: meanWithError(klNats).value,
-    standardError: errorOf(sequenceKlNats, klNats),
-    sequenceKlNats,
-  };
-}
-
-/** Positions of one sequence are not independent of each other, so that sequences are what is counted. */
-function errorOf(sequences: readonly number[], positions: readonly number[]): number {
-  const samples = sequences.length > 1 ? sequences : positions;
-  const { value: mean } = meanWithError(samples);
-  const squares = samples.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return Math.sqrt(squares / (samples.length * Math.max(1, samples.length - 1)));
+  // Positions of one sequence are not independent of each other, so that sequences are what is counted.
+  const standardError = standardErrorOfMean(sequenceKlNats) ?? standardErrorOfMean(klNats) ?? 0;
+  return { klNats: meanWithError(klNats).value, standardError, sequenceKlNats };
 }
 
 /** Changes that an error message lists. */

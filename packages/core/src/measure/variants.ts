@@ -106,7 +106,7 @@ function sorted(changes: readonly TensorChange[]): TensorChange[] {
 }
 
 /** SHA-256 over the tokens themselves: two cuts of one text are two texts. */
-function tokensHash({ chunks }: TokenizedText): string {
+export function tokensHash({ chunks }: TokenizedText): string {
   const bytes = chunks.map(({ buffer, byteOffset, byteLength }) =>
     Buffer.from(buffer, byteOffset, byteLength),
   );

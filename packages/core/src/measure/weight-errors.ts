@@ -6,15 +6,17 @@ import type { SchemeId } from '../plan/schemes.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent } from '../run/events.js';
 import type { TaskIdentity } from '../run/store.js';
-import type { ErrorWeighting } from './errors-task.js';
+import type { SchemeError } from './errors-task.js';
 import { type Gathered, gatherMissing } from './gather.js';
 import type { Wanted } from './wanted.js';
 
-/** Errors of one tensor by scheme, and the same sum over the weights themselves. */
+/** Squared errors of one tensor, summed over it, by scheme; infinite where a scheme cannot hold the weights. */
 export interface WeightErrors {
-  /** Squared error of each scheme; infinite where a scheme cannot hold the weights. */
-  readonly errors: ReadonlyMap<string, number>;
-  /** Of the sampled weights, weighted alike: errors divided by it are relative. */
+  /** Weighted with the mean squares of the input channels. */
+  readonly weighted: ReadonlyMap<string, number>;
+  /** Every weight counts alike. */
+  readonly plain: ReadonlyMap<string, number>;
+  /** Sum of the squared weights: plain errors divided by it are relative. */
   readonly squares: number;
 }
 
@@ -28,7 +30,7 @@ interface Pair {
 
 interface StoredError {
   /** Null where the scheme cannot hold the weights. */
-  readonly error: number | null;
+  readonly error: SchemeError | null;
   readonly squares: number;
 }
 
@@ -41,12 +43,11 @@ export async function* weightErrors(
   model: SourceModel,
   calibration: Calibration | null,
   wanted: readonly Wanted[],
-  weighting: ErrorWeighting,
 ): AsyncGenerator<RunEvent, Gathered<WeightErrors>, void> {
   const taskOf = ({ tensor, scheme }: Pair): TaskIdentity => ({
     kind: 'weight-errors',
     version: 2,
-    parameters: { tensor, scheme, weighting, sampleWeights: SAMPLE_WEIGHTS, engine: ENGINE_RELEASE },
+    parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, engine: ENGINE_RELEASE },
     inputs: {
       model: model.sha256,
       ...(calibration === null ? {} : { importance: calibration.sha256 }),
@@ -67,7 +68,6 @@ export async function* weightErrors(
         {
           files: model.files.map((file) => file.path),
           importancePath: calibration?.path ?? null,
-          weighting,
           sampleWeights: SAMPLE_WEIGHTS,
           tensors: byTensor(missing),
         },
@@ -98,13 +98,15 @@ function nameOf({ tensor, scheme }: Pair): string {
 function collect(wanted: readonly Wanted[], found: readonly StoredError[]): WeightErrors[] {
   let next = 0;
   return wanted.map(({ schemes }) => {
-    const errors = new Map<string, number>();
+    const weighted = new Map<string, number>();
+    const plain = new Map<string, number>();
     let squares = 0;
     for (const scheme of schemes) {
       const stored = found[next++];
-      errors.set(scheme, stored.error ?? Number.POSITIVE_INFINITY);
+      weighted.set(scheme, stored.error?.weighted ?? Number.POSITIVE_INFINITY);
+      plain.set(scheme, stored.error?.plain ?? Number.POSITIVE_INFINITY);
       squares = stored.squares;
     }
-    return { errors, squares };
+    return { weighted, plain, squares };
   });
 }
