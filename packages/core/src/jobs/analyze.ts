@@ -132,7 +132,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
     model,
     calibration,
     text,
-    wholeText: texts.search,
+    gradientText: texts.calibration,
     samples: options.samples,
     wanted,
     chosenSchemes: schemes !== undefined,
@@ -238,7 +238,7 @@ function describeTensors(
     readonly choices: readonly Choice[];
   },
 ): TensorAnalysis[] {
-  const spoken = known.sets.map((set) => referenceScores(set));
+  const spoken = known.sets.map(({ scores }) => referenceScores(scores));
   const prices = new Map(known.choices.map(({ tensor, candidates }) => [tensor, candidates]));
   return wanted
     .map(({ tensor: { name, role, block, elements } }): TensorAnalysis => ({

@@ -5,6 +5,7 @@
  */
 import { bitsPerWeight, type TensorType } from '@bitsmith/formats';
 import type { MethodChoice, ScoreSet } from './method.js';
+import { isQuick } from './quick-schemes.js';
 import type { Method, Score } from './score.js';
 
 /** How gradual quantization weighs its four methods. */
@@ -38,15 +39,20 @@ export function methodWeights(
 }
 
 /** The score that stands for each tensor: of the scheme nearest to where plans are made, or the only one. */
-export function referenceScores({ scores }: ScoreSet): ReadonlyMap<string, Score> {
-  const distance = ({ scheme }: Score): number =>
-    scheme === null ? 0 : Math.abs(bitsPerWeight(scheme as TensorType) - REFERENCE_BITS);
+export function referenceScores(scores: readonly Score[]): ReadonlyMap<string, Score> {
   const chosen = new Map<string, Score>();
   for (const score of scores) {
     const best = chosen.get(score.tensor);
     if (best === undefined || distance(score) < distance(best)) chosen.set(score.tensor, score);
   }
   return chosen;
+}
+
+/** From the reference; of two schemes of one size, the quick one that losses are measured at is nearer. */
+function distance({ scheme }: Score): number {
+  if (scheme === null) return 0;
+  const bits = Math.abs(bitsPerWeight(scheme as TensorType) - REFERENCE_BITS);
+  return isQuick(scheme) ? bits : bits + 1e-6;
 }
 
 /** A tensor's share of all loss, by the methods together. The shares of all tensors are 1 together, or 0 where nothing matters. */
@@ -70,7 +76,7 @@ export function combine(
 /** Scores below zero (a recovered loss that was none) count as none. */
 export function sharesOf(set: ScoreSet): ReadonlyMap<string, number> {
   return normalised(
-    new Map([...referenceScores(set)].map(([tensor, { value }]) => [tensor, Math.max(0, value)])),
+    new Map([...referenceScores(set.scores)].map(([tensor, { value }]) => [tensor, Math.max(0, value)])),
   );
 }
 

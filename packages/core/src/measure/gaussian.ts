@@ -3,6 +3,7 @@
  * tensor and the row, so that neither the cut into slabs nor the number of threads changes a number. The generator is
  * mulberry32, the transform Box and Muller's, both values used.
  */
+import { mulberry32 } from './mulberry32.js';
 
 /** One generator a row of a tensor. */
 export class RowNoise {
@@ -39,15 +40,4 @@ function mix(value: number): number {
   let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
   return (mixed ^ (mixed >>> 16)) >>> 0;
-}
-
-/** Numbers in [0, 1). */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

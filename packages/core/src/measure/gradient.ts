@@ -1,155 +1,51 @@
 /**
- * @file The price of every (tensor, scheme) from a few backward passes: the sequence-level Fisher information with labels drawn
- * from the model itself. Squared gradients are an artifact a sequence, prices one a (tensor, scheme): asking for more samples,
- * other schemes or another budget measures only what is new, and an interrupted analysis continues.
+ * @file The price of every (tensor, scheme) from a few backward passes: the sequence-level Fisher information, and the errors of
+ * each scheme's own encoder. One artifact a (tensor, scheme): another budget or scheme list measures only what is new.
  */
-import { BitsmithError } from '@bitsmith/formats';
 import type { Calibration } from '../calibrate/calibrate.js';
 import { ENGINE_RELEASE } from '../engine/release.js';
-import { memoryLimit } from '../engine/memory-need.js';
-import { sha256 } from '../io/hash.js';
 import type { SourceModel } from '../model/types.js';
 import type { SchemeId } from '../plan/schemes.js';
 import type { RunContext } from '../run/context.js';
-import type { RunEvent } from '../run/events.js';
-import type { TaskIdentity } from '../run/store.js';
-import { streamed, withNewEngineAfterCrash } from '../run/work.js';
-import type { TokenizedText } from '../text/tokenize.js';
+import type { RunEvent, Work } from '../run/events.js';
+import { stage } from '../run/work.js';
 import type { FisherPrice } from './fisher.js';
 import { type Gathered, gatherMissing } from './gather.js';
-import { spreadOrder } from './spread-order.js';
-import { tokensHash } from './variants.js';
-import { graphArchitectures } from './transformer/shape.js';
+import { type Gradients, measureGradients } from './gradients.js';
+import type { MethodInput } from './method.js';
+import type { Score } from './score.js';
 import type { Wanted } from './wanted.js';
-
-/** Backward passes unless told: more lower the error of prices, which is about 4 % a tensor here. */
-export const DEFAULT_SAMPLES = 16;
-
-export interface GradientOptions {
-  /** Sequences; default 16. */
-  readonly samples?: number;
-  /** Bytes that measuring may take; default: the machine's memory. */
-  readonly memoryBytes?: number;
-}
-
-/** Squared gradients in the store. */
-export interface Gradients {
-  /** A file a sequence. */
-  readonly paths: readonly string[];
-  /** Labels of a sequence. */
-  readonly labels: number;
-  /** Names what they were measured on, and how. */
-  readonly hash: string;
-  readonly cached: boolean;
-}
 
 /** Weights sampled a tensor. */
 const SAMPLE_WEIGHTS = 1 << 15;
 
-/** Whether gradients of the model can be measured; the engine has the last word. */
-export function hasGraph(model: Pick<SourceModel, 'architecture'>): boolean {
-  return graphArchitectures.some((architecture) => architecture === model.architecture);
-}
-
-/**
- * Measures squared gradients of sequences spread over the text.
- * @throws BitsmithError `SAMPLES_TOO_MANY`, `GRAPH_UNSUPPORTED`, `MEMORY_LIMIT`, `ACTIVATION_NOT_FINITE`
- */
-export async function* measureGradients(
-  run: RunContext,
-  model: SourceModel,
-  text: TokenizedText,
-  options: GradientOptions,
-): AsyncGenerator<RunEvent, Gradients, void> {
-  const samples = options.samples ?? DEFAULT_SAMPLES;
-  refuseTooManySamples(samples, text);
-  const positions = text.contextTokens;
-  const firstScored = Math.floor(positions / 8);
-  const chunks = spreadOrder(text.chunks.length).slice(0, samples);
-  const taskOf = (index: number): TaskIdentity => ({
-    kind: 'sequence-gradient',
-    version: 1,
-    parameters: { index, positions, firstScored, seed: run.seed, engine: ENGINE_RELEASE },
-    inputs: { model: model.sha256, tokens: sha256(new Uint8Array(text.chunks[index].slice().buffer)) },
-  });
-  const absent = async (): Promise<number[]> => {
-    const found = await Promise.all(chunks.map((index) => run.store.find(taskOf(index), 'safetensors')));
-    return chunks.filter((_, at) => found[at] === null);
-  };
-  const cached = (await absent()).length === 0;
-  yield* streamed<RunEvent, void>(async (emit) => {
-    let done = samples - (await absent()).length;
-    const progress = (): void =>
-      emit({
-        type: 'progress',
-        stage: 'measure',
-        done,
-        total: samples,
-        unit: 'measurements',
-        item: 'gradients',
-      });
-    progress();
-    await withNewEngineAfterCrash(
-      async () => (await absent()).length,
-      async () => {
-        const outputs = new Map(
-          (await absent()).map((index) => [index, run.store.temporaryPath('safetensors')]),
-        );
-        const adoptions: Promise<unknown>[] = [];
-        await run.engine.run(
-          'gradient',
-          {
-            files: model.files.map((file) => file.path),
-            positions,
-            firstScored,
-            seed: run.seed,
-            sequences: [...outputs].map(([index, output]) => ({ index, tokens: text.chunks[index], output })),
-            memoryBytes: options.memoryBytes ?? memoryLimit(),
-            scratchPath: run.store.temporaryPath('activations'),
-          },
-          {
-            signal: run.signal,
-            onEvent: (event) => {
-              if (event.type === 'memory') {
-                emit({ type: 'note', level: 'verbose', message: describeMemory(event) });
-                return;
-              }
-              const adoption = run.store.adopt(
-                outputs.get(event.index) as string,
-                taskOf(event.index),
-                'safetensors',
-              );
-              // A full disk fails here while the engine works on: it is told below, not as an unhandled rejection.
-              adoption.catch(() => undefined);
-              adoptions.push(adoption);
-              done++;
-              progress();
-            },
-          },
-        );
-        await Promise.all(adoptions);
-      },
-      (error) => emit({ type: 'note', level: 'warning', message: error.message }),
+/** The scores of every wanted scheme, from gradients of sequences spread over the text. */
+export async function* gradientScores(input: MethodInput): Work<Score[]> {
+  const { run, model, calibration, gradientText: text, samples, wanted } = input;
+  return yield* stage('measure', `gradients on ${text.name}`, async function* () {
+    const gradients = yield* measureGradients(run, model, text, { samples });
+    const prices = yield* gradientPrices(run, model, calibration, gradients, wanted);
+    const scores = wanted.flatMap(({ tensor }, index) =>
+      [...prices.values[index]].flatMap(([scheme, price]): Score[] =>
+        price === null
+          ? []
+          : [
+              {
+                tensor: tensor.name,
+                scheme,
+                method: 'gradient',
+                value: price.klNats,
+                unit: 'nats/token',
+                standardError: price.standardError,
+                evidence: 'estimated',
+              },
+            ],
+      ),
     );
+    const tokens = gradients.paths.length * text.contextTokens;
+    const summary = `gradients of ${tokens.toLocaleString('en')} tokens, ${scores.length.toLocaleString('en')} scores`;
+    return { result: scores, summary, cached: gradients.cached && prices.cached };
   });
-  const paths = chunks.map((index) => run.store.pathOf(taskOf(index), 'safetensors'));
-  const hash = sha256(JSON.stringify([model.sha256, tokensHash(text), samples, firstScored, run.seed]));
-  return { paths, labels: positions - firstScored, hash, cached };
-}
-
-function describeMemory(event: { predictedBytes: number; onDisk: boolean; lanes: number }): string {
-  const place = event.onDisk ? 'activations on disk' : 'activations in memory';
-  return `gradients take ${Math.ceil(event.predictedBytes / 1e6)} MB on ${event.lanes} threads, ${place}`;
-}
-
-function refuseTooManySamples(samples: number, text: TokenizedText): void {
-  if (Number.isInteger(samples) && samples >= 1 && samples <= text.chunks.length) return;
-  throw new BitsmithError(
-    'calibration-text',
-    'SAMPLES_TOO_MANY',
-    `expected 1 to ${text.chunks.length} samples (sequences of ${text.contextTokens} tokens in ${text.name}), found ${samples}`,
-    { suggestion: 'Use fewer --samples, a shorter --context, or a longer text with --text FILE.' },
-  );
 }
 
 interface Pair {

@@ -14,8 +14,8 @@ export interface MethodInput {
   readonly calibration: Calibration;
   /** What losses are measured on: as many sequences as there are samples. */
   readonly text: TokenizedText;
-  /** The text that those are taken from, whole. */
-  readonly wholeText: TokenizedText;
+  /** What gradients are taken on, whole: the calibration text, so that an analysis and a plan share them. */
+  readonly gradientText: TokenizedText;
   /** Sequences that were asked for; undefined where each method takes what it needs. */
   readonly samples: number | undefined;
   /** The tensors to score, with the schemes that each may be scored in. */
@@ -28,7 +28,7 @@ export interface MethodEntry {
   /** What it measures, in a few words. */
   readonly brief: string;
   /** Where its numbers come from: the text of `MethodInput`, the importance matrix alone, or the weights alone. */
-  readonly data: 'text' | 'importance' | 'none';
+  readonly data: 'text' | 'gradient-text' | 'importance' | 'none';
   /** Whether its numbers depend on the seed. */
   readonly seeded: boolean;
   /** Whether it can score this model. */

@@ -6,6 +6,8 @@ import type { Work } from '../run/events.js';
 import { activationScores } from './activation.js';
 import { canDisable, disableScores } from './disable.js';
 import type { MethodChoice, MethodEntry, MethodInput, ScoreSet } from './method.js';
+import { gradientScores } from './gradient.js';
+import { hasGraph } from './gradients.js';
 import { noiseScores } from './noise.js';
 import { rtnScores } from './rtn.js';
 import type { Method } from './score.js';
@@ -30,6 +32,13 @@ export const methodTable: Readonly<Partial<Record<Method, MethodEntry>>> = {
     seeded: false,
     runsOn: anyModel,
     scores: activationScores,
+  },
+  gradient: {
+    brief: 'expected loss, by squared gradients of whole sequences',
+    data: 'gradient-text',
+    seeded: true,
+    runsOn: hasGraph,
+    scores: gradientScores,
   },
   disable: {
     brief: 'loss without a block',
@@ -157,10 +166,12 @@ export async function* scoresOf(method: Method, input: MethodInput): Work<ScoreS
   return { method, scores, textHash: textHashOf(entry, input), seed };
 }
 
-function textHashOf({ data }: MethodEntry, { text, calibration }: MethodInput): string | null {
+function textHashOf({ data }: MethodEntry, { text, gradientText, calibration }: MethodInput): string | null {
   switch (data) {
     case 'text':
       return tokensHash(text);
+    case 'gradient-text':
+      return tokensHash(gradientText);
     case 'importance':
       return calibration.sha256;
     case 'none':

@@ -8,6 +8,11 @@ const quick: readonly SchemeId[] = ['Q2_K', 'Q3_K', 'Q4_K', 'Q6_K', 'Q2_0', 'Q4_
 /** Where uniform plans lie: about two, three and four bits. */
 const LADDER_BITS = [2.6, 3.4, 4.5];
 
+/** Whether a scheme is one of those that tensors are put in to see what that costs. */
+export function isQuick(scheme: string): boolean {
+  return quick.some((each) => each === scheme);
+}
+
 /** The one of `schemes` that is nearest to these bits, a quick one where there is any. */
 export function nearestScheme(schemes: readonly SchemeId[], bits: number): SchemeId {
   const distance = (scheme: SchemeId): number => Math.abs(bitsPerWeight(scheme) - bits);

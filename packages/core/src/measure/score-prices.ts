@@ -32,28 +32,35 @@ export function referencePrices(
   shares: ReadonlyMap<string, number>,
 ): ReadonlyMap<string, ReferencePrice> {
   const priced = sets.filter(({ scores }) => scores.length > 0 && scores.every(isPrice));
-  if (priced.length === 0) return new Map();
-  const references = priced.map((set) => referenceScores(set));
-  const [first] = references;
-  if (sets.length === 1) return new Map([...first].map(([tensor, score]) => [tensor, priceOf(score)]));
-  const weightOf = (index: number): number => weights.get(priced[index].method) ?? 0;
-  const weightSum = priced.reduce((sum, _, index) => sum + weightOf(index), 0);
-  const total =
-    references.reduce((sum, scores, index) => sum + totalOf(scores) * weightOf(index), 0) / weightSum;
-  return new Map(
-    [...first].map(([tensor, { scheme }]) => [
-      tensor,
-      { scheme: scheme as string, klNats: (shares.get(tensor) ?? 0) * total, standardError: null },
-    ]),
-  );
+  const references = referenceScores(priced.flatMap(({ scores }) => scores));
+  const total = sets.length > 1 ? totalNats(priced, weights, references) : 0;
+  const prices = new Map<string, ReferencePrice>();
+  for (const [tensor, { scheme, value, standardError }] of references) {
+    const price =
+      sets.length > 1
+        ? { klNats: (shares.get(tensor) ?? 0) * total, standardError: null }
+        : { klNats: Math.max(0, value), standardError };
+    prices.set(tensor, { scheme: scheme as string, ...price });
+  }
+  return prices;
 }
 
-function priceOf({ scheme, value, standardError }: Score): ReferencePrice {
-  return { scheme: scheme as string, klNats: Math.max(0, value), standardError };
-}
-
-function totalOf(scores: ReadonlyMap<string, Score>): number {
-  return [...scores.values()].reduce((sum, { value }) => sum + Math.max(0, value), 0);
+/** What all tensors cost together at their references, by the methods that scored those; methods at other schemes say nothing of it. */
+function totalNats(
+  priced: readonly ScoreSet[],
+  weights: ReadonlyMap<Method, number>,
+  references: ReadonlyMap<string, Score>,
+): number {
+  let sum = 0;
+  let weightSum = 0;
+  for (const { method, scores } of priced) {
+    const found = scores.filter(({ tensor, scheme }) => references.get(tensor)?.scheme === scheme);
+    if (found.length < references.size) continue;
+    const weight = weights.get(method) ?? 0;
+    sum += weight * found.reduce((nats, { value }) => nats + Math.max(0, value), 0);
+    weightSum += weight;
+  }
+  return weightSum > 0 ? sum / weightSum : 0;
 }
 
 /**
