@@ -128,3 +128,10 @@ export function wholeNumber(least: number): (input: string) => number {
     throw new SyntaxError(`expected a whole number of at least ${least}`);
   };
 }
+
+/** A number above 0 and up to 1. */
+export function fraction(input: string): number {
+  const value = Number(input);
+  if (input.trim() !== '' && value > 0 && value <= 1) return value;
+  throw new SyntaxError('expected a number above 0 and up to 1');
+}
