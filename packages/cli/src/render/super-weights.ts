@@ -2,7 +2,7 @@
 import type { SuperWeights } from '@bitsmith/core';
 import { renderTable } from './table.js';
 import { Paint, type Terminal } from './terminal.js';
-import { integer, percent, plural, significant } from './units.js';
+import { integer, nats, percent, plural, significant } from './units.js';
 
 const rowsEach = 5;
 
@@ -22,16 +22,18 @@ function spikeLines({ candidates, missing }: SuperWeights, terminal: Terminal): 
     { title: 'column', align: 'right' },
     { title: 'value', align: 'right' },
     { title: 'of the spike', align: 'right' },
+    { title: 'loss without it', align: 'right' },
   ] as const;
   const rows = spikes
     .toSorted((a, b) => b.outputProminence - a.outputProminence)
     .slice(0, rowsEach)
-    .map(({ tensor, row, column, weight, contribution }) => [
+    .map(({ tensor, row, column, weight, contribution, klNats }) => [
       tensor,
       integer(row),
       integer(column),
       significant(weight, 3),
       percent(contribution, 0),
+      klNats === null ? '' : `${nats(klNats)} nats`,
     ]);
   return renderTable(columns, rows, terminal);
 }

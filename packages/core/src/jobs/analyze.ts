@@ -146,7 +146,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   const shares = combine(sets, weights);
   const references = referencePrices(sets, weights, shares);
   const choices = references.size === 0 ? [] : yield* priceAll(input, storage, sets, references);
-  const superWeights = yield* findSuperWeights(run, model, calibration, texts.calibration, options.coverage);
+  const superWeights = yield* findSuperWeights(input, texts.calibration, options.coverage);
   if (options.scores !== undefined) await writeScores(path.resolve(options.scores), sets);
   const { name, architecture, sha256, parameterCount } = model;
   return {

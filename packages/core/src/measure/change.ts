@@ -7,7 +7,15 @@ export type Change =
   /** Gaussian noise with `relative` times the tensor's root mean square as its standard deviation. */
   | { readonly kind: 'noise'; readonly relative: number; readonly seed: number }
   /** All weights zero. */
-  | { readonly kind: 'zero' };
+  | { readonly kind: 'zero' }
+  /** These weights zero. */
+  | { readonly kind: 'without'; readonly weights: readonly WeightPlace[] };
+
+/** One weight of a tensor; rows are counted over all of its matrices. */
+export interface WeightPlace {
+  readonly row: number;
+  readonly column: number;
+}
 
 export interface TensorChange {
   readonly tensor: string;
@@ -29,6 +37,8 @@ export function describeChange({ tensor, change }: TensorChange): string {
       return `${tensor} under noise of ${change.relative} times its root mean square`;
     case 'zero':
       return `${tensor} set to zero`;
+    case 'without':
+      return `${tensor} without ${change.weights.length} of its weights`;
     default:
       return change satisfies never;
   }
@@ -43,6 +53,8 @@ export function changeKey(change: Change): string {
       return `noise ${change.relative} ${change.seed}`;
     case 'zero':
       return 'zero';
+    case 'without':
+      return `without ${change.weights.map(({ row, column }) => `${row}:${column}`).join(' ')}`;
     default:
       return change satisfies never;
   }

@@ -13,7 +13,7 @@ import { RowNoise } from './gaussian.js';
 /** Weights a lane works on at once. */
 const SLAB_WEIGHTS = 1 << 19;
 
-/** Types that hold noise as fine as it is drawn; others get F32. */
+/** Types that hold edited values as fine as they are made; others get F32. */
 const floats: ReadonlySet<TensorType> = new Set<TensorType>(['F32', 'F16', 'BF16']);
 
 export interface ChangedTensor {
@@ -42,6 +42,13 @@ export async function changedBytes(
     case 'zero':
       // A scale of zero in every type: bytes of zero are weights of zero.
       return { type: tensor.type, bytes: alignedBytes(tensor.byteLength) };
+    case 'without':
+      return edited(source, tensor, (values, slab) => {
+        for (const { row, column } of change.weights) {
+          const at = row - slab.firstRow;
+          if (at >= 0 && at < slab.rows) values[at * tensor.rowLength + column] = 0;
+        }
+      });
     default:
       return change satisfies never;
   }
@@ -66,42 +73,59 @@ async function encoded(
   return bytes;
 }
 
-/**
- * The tensor with noise, in its own type where that is a float: the model then computes with the kernel that it computes
- * with untouched, and the noise is all that differs.
- */
+/** The tensor with Gaussian noise, relative to the root mean square of its weights. */
 async function withNoise(
-  { files, settings }: ChangeSource,
+  source: ChangeSource,
   tensor: StoredTensor,
   relative: number,
   seed: number,
 ): Promise<ChangedTensor> {
-  const { name, rowLength, rowBytes: storedRowBytes, rows } = tensor;
-  const engine = nativeEngine(settings);
-  const type = floats.has(tensor.type) ? tensor.type : 'F32';
-  const bytes = alignedBytes(tensorByteLength(type, tensor.shape));
-  const rowBytes = bytes.byteLength / rows;
-  const slabs = slabsOf(tensor, SLAB_WEIGHTS);
-  const valuesOf = async (slab: Slab): Promise<Float32Array> => {
-    const stored = new Uint8Array(slab.rows * storedRowBytes);
-    await files.readRows(name, slab.firstRow, stored);
-    const values = new Float32Array(slab.rows * rowLength);
-    await decodeRows(engine, { type: tensor.type, bytes: stored, rows: slab.rows, rowLength }, values);
-    return values;
-  };
+  const { name, rowLength, rows } = tensor;
   let squares = 0;
-  for (const slab of slabs) squares += sumOfSquares(await valuesOf(slab));
+  for (const slab of slabsOf(tensor, SLAB_WEIGHTS)) {
+    squares += sumOfSquares(await valuesOf(source, tensor, slab));
+  }
   const scale = relative * Math.sqrt(squares / (rows * rowLength));
   const noise = new RowNoise(seed, name);
-  for (const slab of slabs) {
-    const values = await valuesOf(slab);
+  return edited(source, tensor, (values, slab) => {
     for (let row = 0; row < slab.rows; row++) {
       noise.addTo(values.subarray(row * rowLength, (row + 1) * rowLength), slab.firstRow + row, scale);
     }
+  });
+}
+
+/**
+ * The tensor with its values edited, in its own type where that is a float: the model then computes with the kernel that it
+ * computes with untouched, and the edit is all that differs.
+ */
+async function edited(
+  source: ChangeSource,
+  tensor: StoredTensor,
+  edit: (values: Float32Array, slab: Slab) => void,
+): Promise<ChangedTensor> {
+  const engine = nativeEngine(source.settings);
+  const type = floats.has(tensor.type) ? tensor.type : 'F32';
+  const bytes = alignedBytes(tensorByteLength(type, tensor.shape));
+  const rowBytes = bytes.byteLength / tensor.rows;
+  for (const slab of slabsOf(tensor, SLAB_WEIGHTS)) {
+    const values = await valuesOf(source, tensor, slab);
+    edit(values, slab);
     const target = bytes.subarray(slab.firstRow * rowBytes, (slab.firstRow + slab.rows) * rowBytes);
-    await encodeRows(engine, { type, values, rows: slab.rows, rowLength }, target);
+    await encodeRows(engine, { type, values, rows: slab.rows, rowLength: tensor.rowLength }, target);
   }
   return { type, bytes };
+}
+
+async function valuesOf(
+  { files, settings }: ChangeSource,
+  { name, type, rowLength, rowBytes }: StoredTensor,
+  { firstRow, rows }: Slab,
+): Promise<Float32Array> {
+  const bytes = new Uint8Array(rows * rowBytes);
+  await files.readRows(name, firstRow, bytes);
+  const values = new Float32Array(rows * rowLength);
+  await decodeRows(nativeEngine(settings), { type, bytes, rows, rowLength }, values);
+  return values;
 }
 
 function slabsOf(tensor: StoredTensor, slabWeights: number): Slab[] {

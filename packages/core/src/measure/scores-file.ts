@@ -3,7 +3,7 @@
  * score holds for any), method, value, unit, standard_error (null where unknown), evidence, text_hash (null for what depends on
  * the weights alone), seed (null for what depends on none).
  */
-import { type ColumnSource, parquetWriteBuffer } from 'hyparquet-writer';
+import type { ColumnSource } from 'hyparquet-writer';
 import { writeAtomically } from '../io/file-sink.js';
 import type { ScoreSet } from './method.js';
 
@@ -12,11 +12,12 @@ const SCORES_VERSION = 1;
 
 /** Writes the scores; the file appears complete or not at all. */
 export async function writeScores(file: string, sets: readonly ScoreSet[]): Promise<void> {
-  const bytes = new Uint8Array(scoresToParquet(sets));
+  const bytes = new Uint8Array(await scoresToParquet(sets));
   await writeAtomically(file, (sink) => sink.write(bytes));
 }
 
-function scoresToParquet(sets: readonly ScoreSet[]): ArrayBuffer {
+async function scoresToParquet(sets: readonly ScoreSet[]): Promise<ArrayBuffer> {
+  const { parquetWriteBuffer } = await import('hyparquet-writer');
   const rows = sets.flatMap(({ scores, textHash, seed }) =>
     scores.map((score) => ({ ...score, textHash, seed: seed === null ? null : BigInt(seed) })),
   );

@@ -13,10 +13,11 @@ import type { RunEvent, Work } from '../run/events.js';
 import type { TaskIdentity } from '../run/store.js';
 import { againAfterCrash, stage, streamed } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
+import type { Variant } from './change.js';
 import { FFN_DOWN } from './spike-observer.js';
 import type { SpikesTask, SpikeWeight } from './spikes-task.js';
 import type { ImportantWeight, TopWeightsTask } from './top-weights-task.js';
-import { tokensHash } from './variants.js';
+import { gatherVariants, type LiveMeasurement, tokensHash } from './variants.js';
 
 /** The weight between a block's spikes. */
 export interface SuperWeightCandidate extends SpikeWeight {
@@ -29,6 +30,8 @@ export interface SuperWeightCandidate extends SpikeWeight {
   readonly contribution: number;
   /** Whether both spikes stand out and the weight makes most of the second. */
   readonly found: boolean;
+  /** True loss with this weight alone set to zero, in nats per token; measured where `found`, else null. */
+  readonly klNats: number | null;
 }
 
 export interface SuperWeights {
@@ -59,26 +62,29 @@ const LEAST_PROMINENCE = 20;
 const LEAST_CONTRIBUTION = 0.5;
 
 /**
- * Finds both kinds.
+ * Finds both kinds. What a single weight is worth is then measured on the text of `measurement`.
+ * @param spikeText where spikes are looked for
  * @throws BitsmithError `COVERAGE_INVALID`, `ACTIVATION_NOT_FINITE`
  */
 export async function* findSuperWeights(
-  run: RunContext,
-  model: SourceModel,
-  calibration: Calibration,
-  text: TokenizedText,
+  { run, model, calibration, text }: LiveMeasurement,
+  spikeText: TokenizedText,
   coverage: number = DEFAULT_COVERAGE,
 ): Work<SuperWeights> {
   refuseBadCoverage(coverage);
   return yield* stage('measure', 'super weights', async function* () {
     const known = model.tensors.some(({ name }) => FFN_DOWN.test(name));
-    const spikes = known ? yield* findSpikes(run, model, text) : { value: { spikes: [] }, cached: true };
+    const spikes = known ? yield* findSpikes(run, model, spikeText) : { value: { spikes: [] }, cached: true };
     const matrices = multiplied(model);
     const elements = matrices.reduce((sum, tensor) => sum + tensor.elements, 0);
     const count = Math.ceil(coverage * elements);
     const names = matrices.map(({ name }) => name);
     const top = yield* findImportant(run, model, calibration, names, count);
-    const candidates = spikes.value.spikes.map(candidateOf);
+    const worth = yield* measureWorth(
+      { run, model, calibration, text },
+      spikes.value.spikes.map(candidateOf),
+    );
+    const candidates = worth.value;
     const result: SuperWeights = {
       candidates,
       missing: known
@@ -91,7 +97,7 @@ export async function* findSuperWeights(
     };
     const found = candidates.filter((candidate) => candidate.found).length;
     const summary = `super weights: ${found} by spikes in ${candidates.length} projections, ${count} by importance`;
-    return { result, summary, cached: spikes.cached && top.cached };
+    return { result, summary, cached: spikes.cached && top.cached && worth.cached };
   });
 }
 
@@ -236,7 +242,24 @@ function candidateOf(spike: SpikeWeight): SuperWeightCandidate {
     outputProminence,
     contribution,
     found,
+    klNats: null,
   };
+}
+
+/** The true loss without each weight that was found. */
+async function* measureWorth(
+  measurement: LiveMeasurement,
+  candidates: readonly SuperWeightCandidate[],
+): AsyncGenerator<RunEvent, Found<readonly SuperWeightCandidate[]>, void> {
+  const found = candidates.filter((candidate) => candidate.found);
+  const variants = found.map(({ tensor, row, column }): Variant => ({
+    id: tensor,
+    changes: [{ tensor, change: { kind: 'without', weights: [{ row, column }] } }],
+  }));
+  const { values, cached } = yield* gatherVariants(measurement, variants, 'super weights');
+  const losses = new Map(found.map(({ tensor }, index) => [tensor, values[index].klNats]));
+  const value = candidates.map((each) => ({ ...each, klNats: losses.get(each.tensor) ?? null }));
+  return { value, cached };
 }
 
 function prominenceOf({ value, rms }: { readonly value: number; readonly rms: number }): number {
