@@ -1,22 +1,87 @@
 /** @file Every method's estimates of every pair. */
 import {
   measure,
+  type MethodInput,
+  methodTable,
   priceOptions,
   type SchemeId,
+  type Score,
+  scoresOf,
   storedBytes,
   type TensorOptions,
   type Wanted,
   type Work,
+  type Method,
 } from '@bitsmith/core';
+import { say } from '../report.js';
 import type { Estimate } from './estimates.js';
 import { idOf, type Pair } from './ladder.js';
 import type { Setting } from './setting.js';
 
-export async function* estimateAll(on: Setting, pairs: readonly Pair[]): Work<Estimate[]> {
-  return [yield* probeEstimate(on, pairs)];
+/** Besides the product's methods: weight errors, scaled by one true loss a tensor. */
+const PROBE = 'probe';
+
+/** Names of all that can be asked for. */
+export function methodNames(): string[] {
+  return [...Object.keys(methodTable), PROBE];
 }
 
-/** The planner's prices: weight errors, scaled by one true loss a tensor. */
+export interface TimedEstimate extends Estimate {
+  /** Of this run; next to nothing where all of it was kept from an earlier one. */
+  readonly seconds: number;
+}
+
+/**
+ * Runs methods by name.
+ * @param samples sequences that gradients are taken of
+ * @throws Error for a name that there is not
+ */
+export async function* estimateAll(
+  on: Setting,
+  pairs: readonly Pair[],
+  names: readonly string[],
+  samples: number,
+): Work<TimedEstimate[]> {
+  const unknown = names.find((name) => !methodNames().includes(name));
+  if (unknown !== undefined) throw new Error(`expected ${methodNames().join(', ')}, found ${unknown}`);
+  const input: MethodInput = {
+    run: on.run,
+    model: on.model,
+    calibration: on.calibration,
+    text: on.texts.search,
+    gradientText: on.texts.calibration,
+    samples,
+    wanted: wantedOf(pairs),
+    chosenSchemes: true,
+  };
+  const estimates: TimedEstimate[] = [];
+  for (const name of names) {
+    say(`  ${name} ...`);
+    const start = performance.now();
+    const estimate =
+      name === PROBE ? yield* probeEstimate(on, pairs) : yield* methodEstimate(name as Method, input, pairs);
+    estimates.push({ ...estimate, seconds: (performance.now() - start) / 1000 });
+  }
+  return estimates;
+}
+
+async function* methodEstimate(method: Method, input: MethodInput, pairs: readonly Pair[]): Work<Estimate> {
+  const { scores } = yield* scoresOf(method, input);
+  const bySchemes = new Map(scores.map((score) => [idOf(score.tensor, String(score.scheme)), score]));
+  const inNats = scores.every(({ unit }) => unit === 'nats/token');
+  const values = new Map<string, number>();
+  if (pairs.every(({ id }) => bySchemes.has(id))) {
+    for (const { id } of pairs) values.set(id, (bySchemes.get(id) as Score).value);
+    return { method, inNats, knowsSchemes: true, values };
+  }
+  const byTensor = new Map(scores.map((score) => [score.tensor, score.value]));
+  for (const { id, tensor } of pairs) {
+    const value = byTensor.get(tensor.name);
+    if (value !== undefined) values.set(id, value);
+  }
+  return { method, inNats: false, knowsSchemes: false, values };
+}
+
 async function* probeEstimate(on: Setting, pairs: readonly Pair[]): Work<Estimate> {
   const wanted = wantedOf(pairs);
   const measured = yield* measure(on.run, on.model, on.calibration, on.texts.search, wanted);
@@ -29,7 +94,7 @@ async function* probeEstimate(on: Setting, pairs: readonly Pair[]): Work<Estimat
   for (const { tensor, candidates } of priceOptions(options, measured)) {
     for (const { scheme, klNats } of candidates) values.set(idOf(tensor, scheme), klNats);
   }
-  return { method: 'error x probe', inNats: true, knowsSchemes: true, values };
+  return { method: PROBE, inNats: true, knowsSchemes: true, values };
 }
 
 /** The pairs, tensor by tensor. */

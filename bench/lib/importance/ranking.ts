@@ -12,15 +12,17 @@ export interface RankingBars {
   readonly scale: Bar;
 }
 
-/** Rows of one method. @param pairs those that are ranked */
+/** Rows of one method. @param all those that are ranked */
 export function rankingRows(
   name: string,
   estimate: Estimate,
-  pairs: readonly Pair[],
+  all: readonly Pair[],
   truth: Truth,
-  bars: RankingBars | undefined,
+  bars?: RankingBars,
 ): Row[] {
   const about = `${name}: ${estimate.method}`;
+  // A method of blocks says nothing of what stands outside of them.
+  const pairs = all.filter(({ id }) => estimate.values.has(id));
   const rows: Row[] = [];
   if (estimate.knowsSchemes) rows.push(orderRow(about, 'all pairs', estimate, pairs, truth, bars?.all));
   for (const bits of widthsOf(pairs)) {
