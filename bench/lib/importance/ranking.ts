@@ -29,7 +29,16 @@ export function rankingRows(
     const members = pairs.filter((pair) => pair.bits === bits);
     rows.push(orderRow(about, `within ${bits} bits`, estimate, members, truth, bars?.within));
   }
-  if (estimate.inNats) rows.push(scaleRow(about, estimate, pairs, truth, bars?.scale));
+  if (!estimate.inNats) return rows;
+  rows.push(scaleRow(about, 'median pair', estimate, pairs, truth, bars?.scale));
+  for (const bits of widthsOf(pairs)) {
+    const members = pairs.filter((pair) => pair.bits === bits);
+    rows.push(scaleRow(about, `${bits} bits`, estimate, members, truth));
+  }
+  for (const role of new Set(pairs.map(({ tensor }) => tensor.role))) {
+    const members = pairs.filter(({ tensor }) => tensor.role === role);
+    rows.push(scaleRow(about, role, estimate, members, truth));
+  }
   return rows;
 }
 
@@ -81,17 +90,18 @@ function orderRow(
 
 function scaleRow(
   about: string,
+  label: string,
   estimate: Estimate,
   pairs: readonly Pair[],
   truth: Truth,
-  bar: Bar | undefined,
+  bar?: Bar,
 ): Row {
   const ids = pairs.map(({ id }) => id);
   const of = (klNats: readonly number[]): number =>
     median(pairs.map((pair, index) => valueOf(estimate, pair) / klNats[index]));
   return row({
     case: about,
-    metric: 'estimated over true nats, median pair',
+    metric: `estimated over true nats, ${label} (${pairs.length})`,
     ours: of(ids.map((id) => lossOf(truth, id).klNats)),
     standardError: errorOverSequences(truth, ids, of),
     bar,
