@@ -17,7 +17,7 @@ import type { TaskIdentity } from '../run/store.js';
 import { inLanes } from '../run/lanes.js';
 import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { engineKey } from '../engine/release.js';
-import type { TokenizedText } from '../text/tokenize.js';
+import { tokensHash, type TokenizedText } from '../text/tokenize.js';
 import { ImportanceAccumulator, ROW_COUNTS } from './accumulator.js';
 
 /** An importance matrix in the store. */
@@ -125,7 +125,7 @@ function wholeTask(run: RunContext, model: SourceModel, text: TokenizedText): Ta
       chunks: text.chunks.length,
       ...engineKey(run.gpu),
     },
-    inputs: { model: model.sha256, text: text.sha256 },
+    inputs: { model: model.sha256, tokens: tokensHash(text) },
   };
 }
 
@@ -143,7 +143,7 @@ function cutIntoRanges(run: RunContext, model: SourceModel, text: TokenizedText)
         chunks: chunks.length,
         ...engineKey(run.gpu),
       },
-      inputs: { model: model.sha256, text: text.sha256 },
+      inputs: { model: model.sha256, tokens: tokensHash({ chunks }) },
     };
     ranges.push({ task, chunks });
   }

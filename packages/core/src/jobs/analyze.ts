@@ -33,8 +33,7 @@ import type { RunEvent, Work } from '../run/events.js';
 import type { TextUse } from '../run/record.js';
 import { stage } from '../run/work.js';
 import { loadCorpus } from '../text/corpus.js';
-import { firstSamples } from '../text/samples.js';
-import { firstChunks, type TokenizedText } from '../text/tokenize.js';
+import { spreadChunks, spreadSamples, type TokenizedText } from '../text/tokenize.js';
 import { refuseSource, refuseUnwritable } from './output.js';
 import { calibrationFor, DEFAULT_PROBE_TOKENS, type PlanOptions, prepareTexts, wantedOf } from './plan.js';
 
@@ -183,8 +182,8 @@ function schemeNamed(name: string): SchemeId {
 
 /** The sequences that losses are measured on: as many as were asked for, else as a plan's probes take. */
 function sequencesOf(whole: TokenizedText, options: AnalyzeOptions): TokenizedText {
-  if (options.samples !== undefined) return firstSamples(whole, options.samples);
-  return firstChunks(whole, options.probeTokens ?? DEFAULT_PROBE_TOKENS);
+  if (options.samples !== undefined) return spreadSamples(whole, options.samples);
+  return spreadChunks(whole, options.probeTokens ?? DEFAULT_PROBE_TOKENS);
 }
 
 /** With schemes asked for by name, a tensor may be stored in them or stay as it is. */

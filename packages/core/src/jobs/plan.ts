@@ -36,7 +36,7 @@ import { inRun, type RunContext, type RunOptions } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import type { TensorMeasurement } from '../plan/price.js';
 import { type Corpus, loadCorpus } from '../text/corpus.js';
-import { firstChunks, type TokenizedText, tokenizeTexts } from '../text/tokenize.js';
+import { spreadChunks, type TokenizedText, tokenizeTexts } from '../text/tokenize.js';
 import { EMPTY_HASH, layoutOutput } from '../write/gguf.js';
 import { refuseSource, refuseUnwritable } from './output.js';
 import { priceTensors, type PricingOptions, refuseBadPricing } from './pricing.js';
@@ -229,8 +229,8 @@ export async function prepareTexts(
     options.contextTokens,
   );
   return {
-    calibration: firstChunks(first, options.calibrationTokens ?? DEFAULT_CALIBRATION_TOKENS),
-    search: firstChunks(second, options.probeTokens ?? DEFAULT_PROBE_TOKENS),
+    calibration: spreadChunks(first, options.calibrationTokens ?? DEFAULT_CALIBRATION_TOKENS),
+    search: spreadChunks(second, options.probeTokens ?? DEFAULT_PROBE_TOKENS),
     report: third,
   };
 }

@@ -2,7 +2,6 @@
  * @file Squared gradients of whole sequences, with labels drawn from the model itself: an artifact a sequence, so that more samples
  * measure only what is new, and an interrupted analysis continues.
  */
-import { BitsmithError } from '@bitsmith/formats';
 import { ENGINE_RELEASE } from '../engine/release.js';
 import { memoryLimit } from '../engine/memory-need.js';
 import { sha256 } from '../io/hash.js';
@@ -11,9 +10,8 @@ import type { RunContext } from '../run/context.js';
 import type { RunEvent } from '../run/events.js';
 import type { TaskIdentity } from '../run/store.js';
 import { streamed, withNewEngineAfterCrash } from '../run/work.js';
-import type { TokenizedText } from '../text/tokenize.js';
-import { spreadOrder } from './spread-order.js';
-import { tokensHash } from './variants.js';
+import { refuseTooManySamples, tokensHash, type TokenizedText } from '../text/tokenize.js';
+import { spreadOrder } from '../text/spread-order.js';
 import { graphArchitectures } from './transformer/shape.js';
 
 /** Backward passes unless told: more lower the error of prices, which is about 4 % a tensor here. */
@@ -131,14 +129,4 @@ export async function* measureGradients(
 function describeMemory(event: { predictedBytes: number; onDisk: boolean; lanes: number }): string {
   const place = event.onDisk ? 'activations on disk' : 'activations in memory';
   return `gradients take ${Math.ceil(event.predictedBytes / 1e6)} MB on ${event.lanes} threads, ${place}`;
-}
-
-function refuseTooManySamples(samples: number, text: TokenizedText): void {
-  if (Number.isInteger(samples) && samples >= 1 && samples <= text.chunks.length) return;
-  throw new BitsmithError(
-    'calibration-text',
-    'SAMPLES_TOO_MANY',
-    `expected 1 to ${text.chunks.length} samples (sequences of ${text.contextTokens} tokens in ${text.name}), found ${samples}`,
-    { suggestion: 'Use fewer --samples, a shorter --context, or a longer text with --text FILE.' },
-  );
 }

@@ -3,6 +3,7 @@ import { BitsmithError } from '@bitsmith/formats';
 import type { SourceModel } from '../model/types.js';
 import { nearestNames } from '../plan/nearest-names.js';
 import type { Work } from '../run/events.js';
+import { tokensHash } from '../text/tokenize.js';
 import { activationScores } from './activation.js';
 import { canDisable, disableScores } from './disable.js';
 import type { MethodChoice, MethodEntry, MethodInput, ScoreSet } from './method.js';
@@ -13,7 +14,6 @@ import { rtnScores } from './rtn.js';
 import type { Method } from './score.js';
 import { upgradeScores } from './upgrade.js';
 import { varianceScores } from './variance.js';
-import { tokensHash } from './variants.js';
 
 const anyModel = (): boolean => true;
 

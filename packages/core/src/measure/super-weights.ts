@@ -12,12 +12,12 @@ import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import type { TaskIdentity } from '../run/store.js';
 import { againAfterCrash, stage, streamed } from '../run/work.js';
-import type { TokenizedText } from '../text/tokenize.js';
+import { tokensHash, type TokenizedText } from '../text/tokenize.js';
 import type { Variant } from './change.js';
 import { FFN_DOWN } from './spike-observer.js';
 import type { SpikesTask, SpikeWeight } from './spikes-task.js';
 import type { ImportantWeight, TopWeightsTask } from './top-weights-task.js';
-import { gatherVariants, type LiveMeasurement, tokensHash } from './variants.js';
+import { gatherVariants, type LiveMeasurement } from './variants.js';
 
 /** The weight between a block's spikes. */
 export interface SuperWeightCandidate extends SpikeWeight {

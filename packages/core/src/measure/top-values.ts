@@ -1,4 +1,7 @@
-/** @file The largest of very many values, in the memory of those that are kept: a binary heap, the smallest kept one on top. */
+/**
+ * @file The largest of very many values, in the memory of those that are kept: a binary heap, the smallest kept one on top, of
+ * equal ones the last. Keys rise from offer to offer.
+ */
 
 export class TopValues {
   private readonly values: Float64Array;
@@ -34,11 +37,16 @@ export class TopValues {
     })).sort((a, b) => b.value - a.value || a.key - b.key);
   }
 
+  /** Whether the pair goes before the kept one at `index`. */
+  private before(value: number, key: number, index: number): boolean {
+    return value < this.values[index] || (value === this.values[index] && key > this.keys[index]);
+  }
+
   private rise(start: number, value: number, key: number): void {
     let index = start;
     while (index > 0) {
       const parent = (index - 1) >> 1;
-      if (this.values[parent] <= value) break;
+      if (!this.before(value, key, parent)) break;
       this.values[index] = this.values[parent];
       this.keys[index] = this.keys[parent];
       index = parent;
@@ -53,8 +61,8 @@ export class TopValues {
     for (;;) {
       let child = 2 * index + 1;
       if (child >= count) break;
-      if (child + 1 < count && values[child + 1] < values[child]) child++;
-      if (values[child] >= value) break;
+      if (child + 1 < count && this.before(values[child + 1], keys[child + 1], child)) child++;
+      if (this.before(value, key, child)) break;
       values[index] = values[child];
       keys[index] = keys[child];
       index = child;

@@ -5,12 +5,11 @@
 import { BitsmithError } from '@bitsmith/formats';
 import type { Calibration } from '../calibrate/calibrate.js';
 import { ENGINE_RELEASE } from '../engine/release.js';
-import { sha256 } from '../io/hash.js';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { type TaskIdentity, taskKey } from '../run/store.js';
-import type { TokenizedText } from '../text/tokenize.js';
+import { tokensHash, type TokenizedText } from '../text/tokenize.js';
 import type { TensorChange, Variant } from './change.js';
 import { type Gathered, gatherMissing } from './gather.js';
 import type { TrueLoss } from './variants-task.js';
@@ -103,14 +102,6 @@ export async function* gatherVariants(
 /** The same changes in another order are the same variant. */
 function sorted(changes: readonly TensorChange[]): TensorChange[] {
   return changes.toSorted((a, b) => (a.tensor < b.tensor ? -1 : 1));
-}
-
-/** SHA-256 over the tokens themselves: two cuts of one text are two texts. */
-export function tokensHash({ chunks }: TokenizedText): string {
-  const bytes = chunks.map(({ buffer, byteOffset, byteLength }) =>
-    Buffer.from(buffer, byteOffset, byteLength),
-  );
-  return sha256(Buffer.concat(bytes));
 }
 
 function refuseAmbiguous(variants: readonly Variant[]): void {

@@ -57,7 +57,7 @@ function sumsOfSquares(
   dy: GraphNode,
 ): { rows: GraphNode; columns: GraphNode } {
   const squares = graph.square(graph.multiply(x, dy));
-  return { rows: graph.sumRows(squares), columns: graph.sumNeighbours(squares, squares.shape[0], 1) };
+  return { rows: graph.sumRows(squares), columns: graph.sumRepeats(squares, squares.shape[0], 1) };
 }
 
 function sumsByGrams(
