@@ -7,6 +7,8 @@
  * output gradients, which `products` lists.
  */
 import type { ComputeGraph, GraphNode, RopeSettings } from './graph.js';
+import { assertSame, mismatch } from './graph-shapes.js';
+import { misuse } from './validate.js';
 
 /** A weight matrix for both directions: [inputs, outputs] and its transposed copy, [outputs, inputs]. */
 export interface DifferentiableWeight {
@@ -25,9 +27,9 @@ export interface WeightProduct {
 }
 
 interface Step {
-  readonly output: GraphNode;
-  /** Adds to the gradients of the step's inputs. */
-  readonly back: (dy: GraphNode) => void;
+  readonly outputs: readonly GraphNode[];
+  /** Adds to the gradients of the step's inputs, from those of the outputs; undefined where nothing depends on an output. */
+  readonly back: (gradients: readonly (GraphNode | undefined)[]) => void;
 }
 
 export class Tape {
@@ -35,6 +37,7 @@ export class Tape {
   private readonly steps: Step[] = [];
   private readonly gradients = new Map<GraphNode, GraphNode>();
   private readonly found: WeightProduct[] = [];
+  private walked = false;
 
   constructor(graph: ComputeGraph) {
     this.graph = graph;
@@ -57,6 +60,7 @@ export class Tape {
   /** Product of two values that both have gradients: [k, m, c] x [k, n, c * r] -> [m, n, c * r]. */
   matrixProduct(a: GraphNode, b: GraphNode): GraphNode {
     const { graph } = this;
+    if (a.shape[3] !== 1 || b.shape[3] !== 1) throw mismatch('matrixProduct', a.shape, b.shape);
     return this.step(graph.multiply(a, b), (dy) => {
       this.accumulate(b, graph.multiply(graph.transpose(a), dy));
       const full = graph.multiply(graph.transpose(b), graph.transpose(dy));
@@ -65,6 +69,7 @@ export class Tape {
   }
 
   add(a: GraphNode, b: GraphNode): GraphNode {
+    assertSame('add', a, b);
     return this.step(this.graph.add(a, b), (dy) => {
       this.accumulate(a, dy);
       this.accumulate(b, dy);
@@ -84,6 +89,7 @@ export class Tape {
   }
 
   times(a: GraphNode, b: GraphNode): GraphNode {
+    assertSame('times', a, b);
     return this.step(this.graph.times(a, b), (dy) => {
       this.accumulate(a, this.graph.times(dy, b));
       this.accumulate(b, this.graph.times(dy, a));
@@ -139,6 +145,8 @@ export class Tape {
 
   /** Axes exchanged and elements moved; `axes` must be its own inverse. */
   swap(a: GraphNode, ...axes: readonly [number, number, number, number]): GraphNode {
+    if (axes.some((to, from) => axes[to] !== from))
+      throw misuse('GRAPH_SHAPE', 'swap: axes that are exchanged in pairs', `[${axes.join(', ')}]`);
     const moved = (node: GraphNode): GraphNode => this.graph.dense(this.graph.permute(node, ...axes));
     return this.step(moved(a), (dy) => this.accumulate(a, moved(dy)));
   }
@@ -146,37 +154,43 @@ export class Tape {
   /** Cuts the first axis in parts of these lengths. */
   split(a: GraphNode, lengths: readonly number[]): GraphNode[] {
     const { graph } = this;
-    const gradients: (GraphNode | null)[] = lengths.map(() => null);
-    // The parts' gradients come one by one; the whole one is ready when the first part, met last, has come.
-    const join = (): void => {
-      if (gradients.some((part) => part === null)) return;
-      this.accumulate(a, concatenate(graph, gradients as GraphNode[]));
-    };
+    if (lengths.reduce((sum, length) => sum + length, 0) !== a.shape[0])
+      throw mismatch('split', a.shape, `parts of ${lengths.join(' + ')}`);
     let first = 0;
-    return lengths.map((length, index) => {
-      const part = graph.dense(graph.slice(a, first, length));
+    const parts = lengths.map((length) => {
       first += length;
-      return this.step(part, (dy) => {
-        gradients[index] = dy;
-        join();
-      });
+      return graph.dense(graph.slice(a, first - length, length));
     });
+    this.steps.push({
+      outputs: parts,
+      back: (gradients) => {
+        const whole = gradients.map((dy, index) => dy ?? graph.scale(parts[index], 0));
+        this.accumulate(a, concatenate(graph, whole));
+      },
+    });
+    return parts;
   }
 
-  /** Gradients of everything on the tape from that of `output`; returns that of `input`. */
+  /**
+   * Gradients of everything on the tape from that of `output`; returns that of `input`. A tape is walked once.
+   * @throws BitsmithError `GRAPH_TAPE`
+   */
   backward(output: GraphNode, gradient: GraphNode, input: GraphNode): GraphNode {
+    if (this.walked) throw misuse('GRAPH_TAPE', 'a tape that was not walked yet', 'one that was');
+    assertSame('backward', output, gradient);
+    this.walked = true;
     this.accumulate(output, gradient);
-    for (const { output: node, back } of this.steps.toReversed()) {
-      const dy = this.gradients.get(node);
-      if (dy !== undefined) back(dy);
+    for (const { outputs, back } of this.steps.toReversed()) {
+      const gradients = outputs.map((node) => this.gradients.get(node));
+      if (gradients.some((dy) => dy !== undefined)) back(gradients);
     }
     const dx = this.gradients.get(input);
-    if (dx === undefined) throw new Error('the output does not depend on the input');
+    if (dx === undefined) throw misuse('GRAPH_TAPE', 'an output that depends on the input', 'none that does');
     return dx;
   }
 
-  private step(output: GraphNode, back: Step['back']): GraphNode {
-    this.steps.push({ output, back });
+  private step(output: GraphNode, back: (dy: GraphNode) => void): GraphNode {
+    this.steps.push({ outputs: [output], back: ([dy]) => back(dy as GraphNode) });
     return output;
   }
 
@@ -192,7 +206,7 @@ export class Tape {
     const kept = like.shape[2];
     if (heads === kept) return full;
     const grouped = graph.reshape(full, k * m, heads / kept, kept);
-    return graph.reshape(graph.sumNeighbours(grouped, k * m, 1, kept), k, m, kept);
+    return graph.reshape(graph.sumRepeats(grouped, k * m, 1, kept), k, m, kept);
   }
 }
 
