@@ -18,12 +18,14 @@ import type { Estimate } from './estimates.js';
 import { idOf, type Pair } from './ladder.js';
 import type { Setting } from './setting.js';
 
-/** Besides the product's methods: weight errors, scaled by one true loss a tensor. */
+/** Besides the product's methods: weight errors, scaled by one true loss a tensor ... */
 const PROBE = 'probe';
+/** ... and gradients on the search text: how much the choice of text matters. */
+const OTHER_TEXT = 'gradient on search text';
 
 /** Names of all that can be asked for. */
 export function methodNames(): string[] {
-  return [...Object.keys(methodTable), PROBE];
+  return [...Object.keys(methodTable), OTHER_TEXT, PROBE];
 }
 
 export interface TimedEstimate extends Estimate {
@@ -48,7 +50,7 @@ export async function* estimateAll(
     run: on.run,
     model: on.model,
     calibration: on.calibration,
-    text: on.texts.search,
+    text: on.texts.live,
     gradientText: on.texts.calibration,
     samples,
     wanted: wantedOf(pairs),
@@ -58,11 +60,22 @@ export async function* estimateAll(
   for (const name of names) {
     say(`  ${name} ...`);
     const start = performance.now();
-    const estimate =
-      name === PROBE ? yield* probeEstimate(on, pairs) : yield* methodEstimate(name as Method, input, pairs);
+    const estimate = yield* estimateOf(name, on, input, pairs);
     estimates.push({ ...estimate, seconds: (performance.now() - start) / 1000 });
   }
   return estimates;
+}
+
+async function* estimateOf(
+  name: string,
+  on: Setting,
+  input: MethodInput,
+  pairs: readonly Pair[],
+): Work<Estimate> {
+  if (name === PROBE) return yield* probeEstimate(on, pairs);
+  if (name !== OTHER_TEXT) return yield* methodEstimate(name as Method, input, pairs);
+  const found = yield* methodEstimate('gradient', { ...input, gradientText: on.texts.search }, pairs);
+  return { ...found, method: name };
 }
 
 async function* methodEstimate(method: Method, input: MethodInput, pairs: readonly Pair[]): Work<Estimate> {
@@ -84,7 +97,7 @@ async function* methodEstimate(method: Method, input: MethodInput, pairs: readon
 
 async function* probeEstimate(on: Setting, pairs: readonly Pair[]): Work<Estimate> {
   const wanted = wantedOf(pairs);
-  const measured = yield* measure(on.run, on.model, on.calibration, on.texts.search, wanted);
+  const measured = yield* measure(on.run, on.model, on.calibration, on.texts.live, wanted);
   const options = wanted.map(({ tensor, schemes }): TensorOptions => ({
     tensor,
     options: schemes.map((scheme) => ({ scheme, bytes: storedBytes(scheme, tensor.shape) })),

@@ -2,11 +2,11 @@
 import {
   calibrate,
   type Calibration,
-  firstChunks,
   loadCorpus,
   openModel,
   type RunContext,
   type SourceModel,
+  spreadChunks,
   type TokenizedText,
   tokenizeTexts,
   type Work,
@@ -19,9 +19,9 @@ export interface TextSizes {
   readonly calibrationTokens: number;
   /** Methods that run the live model see this much of the search text. */
   readonly searchTokens: number;
-  /** True losses of single tensors: the first tokens of the report text. */
+  /** True losses of single tensors, spread over the report text. */
   readonly oracleTokens: number;
-  /** True losses of whole plans: the report text's next tokens, which no price was measured on. */
+  /** True losses of whole plans: other tokens of the report text, which no price was measured on. */
   readonly judgeTokens: number;
 }
 
@@ -30,9 +30,12 @@ export interface Setting {
   readonly model: SourceModel;
   readonly calibration: Calibration;
   readonly texts: {
-    /** Whole; methods take what they need from its start. */
+    /** Whole; gradients take sequences spread over it. */
     readonly calibration: TokenizedText;
+    /** Whole as well. */
     readonly search: TokenizedText;
+    /** What methods that run the live model see of the search text. */
+    readonly live: TokenizedText;
     readonly oracle: TokenizedText;
     readonly judge: TokenizedText;
   };
@@ -48,14 +51,15 @@ export async function* openSetting(run: RunContext, location: string, sizes: Tex
     [corpus.calibration, corpus.search, corpus.report],
     sizes.contextTokens,
   );
-  const oracle = firstChunks(report, sizes.oracleTokens);
-  const rest = { ...report, chunks: report.chunks.slice(oracle.chunks.length) };
-  const judge = firstChunks(rest, sizes.judgeTokens);
+  const oracle = spreadChunks(report, sizes.oracleTokens);
+  const others = { ...report, chunks: report.chunks.filter((chunk) => !oracle.chunks.includes(chunk)) };
+  const judge = spreadChunks(others, sizes.judgeTokens);
+  const live = spreadChunks(search, sizes.searchTokens);
   return {
     run,
     model,
-    calibration: yield* calibrate(run, model, firstChunks(calibration, sizes.calibrationTokens)),
-    texts: { calibration, search: firstChunks(search, sizes.searchTokens), oracle, judge },
+    calibration: yield* calibrate(run, model, spreadChunks(calibration, sizes.calibrationTokens)),
+    texts: { calibration, search, live, oracle, judge },
   };
 }
 

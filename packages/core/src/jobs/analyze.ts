@@ -35,7 +35,8 @@ import { stage } from '../run/work.js';
 import { loadCorpus } from '../text/corpus.js';
 import { spreadChunks, spreadSamples, type TokenizedText } from '../text/tokenize.js';
 import { refuseSource, refuseUnwritable } from './output.js';
-import { calibrationFor, DEFAULT_PROBE_TOKENS, type PlanOptions, prepareTexts, wantedOf } from './plan.js';
+import { calibrationFor, type PlanOptions, prepareTexts, wantedOf } from './plan.js';
+import { DEFAULT_PROBE_TOKENS } from './pricing.js';
 
 export interface AnalyzeOptions extends Omit<
   PlanOptions,
@@ -118,7 +119,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   for (const file of outputs) await refuseSource(file, model);
   const { runnable, left } = methodsFor(model, asked);
   await refuseNonFiniteWeights(run, model);
-  const texts = await prepareTexts(run, model, corpus, { ...options, probeTokens: Number.POSITIVE_INFINITY });
+  const texts = await prepareTexts(run, model, corpus, options);
   const text = sequencesOf(texts.search, options);
   if (options.resume === true) await refuseNothingKept(run, model, texts.calibration, options);
   if (left.length > 0) yield leftOut(model, { runnable, left });
@@ -131,7 +132,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
     model,
     calibration,
     text,
-    gradientText: texts.calibration,
+    gradientText: texts.search,
     samples: options.samples,
     wanted,
     chosenSchemes: schemes !== undefined,

@@ -39,7 +39,7 @@ import { type Corpus, loadCorpus } from '../text/corpus.js';
 import { spreadChunks, type TokenizedText, tokenizeTexts } from '../text/tokenize.js';
 import { EMPTY_HASH, layoutOutput } from '../write/gguf.js';
 import { refuseSource, refuseUnwritable } from './output.js';
-import { priceTensors, type PricingOptions, refuseBadPricing } from './pricing.js';
+import { priceTensors, type Pricing, type PricingOptions, refuseBadPricing } from './pricing.js';
 
 export interface PlanOptions extends RunOptions, PricingOptions {
   /** A `.gguf` file, a Hugging Face folder, or a hub id. */
@@ -66,20 +66,17 @@ export interface PlanOptions extends RunOptions, PricingOptions {
   readonly contextTokens?: number;
   /** Tokens the importance matrix is measured on, at most. */
   readonly calibrationTokens?: number;
-  /** Tokens each tensor's probe is measured on, at most, where prices come from probes. */
-  readonly probeTokens?: number;
   /** Token for gated models on the hub; default `HF_TOKEN`. */
   readonly token?: string;
 }
 
 /** Enough for stable importance (about 0.5 % an entry), half a minute for a 100M-parameter model. */
 const DEFAULT_CALIBRATION_TOKENS = 32_768;
-/** A probe's standard error is then about 3 %: plans change little below that. */
-export const DEFAULT_PROBE_TOKENS = 2048;
 
 /** The texts of a run, ready for the model at hand. */
 export interface RunTexts {
   readonly calibration: TokenizedText;
+  /** Whole: each measurement takes what it needs. */
   readonly search: TokenizedText;
   readonly report: TokenizedText;
 }
@@ -92,7 +89,8 @@ export interface PlannedModel {
   readonly plan: Plan;
   /** Scheme of every tensor, in the source's order. */
   readonly schemes: readonly TensorType[];
-  readonly measured: readonly TensorMeasurement[];
+  /** Null for a plan that was given. */
+  readonly pricing: Pricing | null;
 }
 
 /**
@@ -133,7 +131,7 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
   const texts = await prepareTexts(run, model, corpus, options);
   const calibration = yield* calibrationFor(run, model, texts, options);
 
-  let measured: readonly TensorMeasurement[] = [];
+  let pricing: Pricing | null = null;
   let made: Plan;
   const source = { name: model.name, sha256: model.sha256 };
   if (planFile !== null) {
@@ -145,13 +143,13 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
       locks: applied,
     });
   } else {
-    measured = yield* measureFor(run, frame, calibration, texts, budget as Budget, options);
-    const choices = priceOptions(storage, measured);
+    pricing = yield* measureFor(run, frame, calibration, texts.search, budget as Budget, options);
+    const choices = priceOptions(storage, pricing.measured);
     made = makePlan({ source, choices, budget: budget as Budget, headerBytes: frame.headerBytes });
   }
   await savePlan(made, model, options);
   const schemes = made.tensors.map(({ scheme }) => scheme as TensorType);
-  return { model, calibration, texts, plan: made, schemes, measured };
+  return { model, calibration, texts, plan: made, schemes, pricing };
 }
 
 /** What is known of the output before anything is measured. */
@@ -219,7 +217,7 @@ export async function prepareTexts(
   run: RunContext,
   model: SourceModel,
   corpus: Corpus,
-  options: Pick<PlanOptions, 'contextTokens' | 'calibrationTokens' | 'probeTokens'>,
+  options: Pick<PlanOptions, 'contextTokens' | 'calibrationTokens'>,
 ): Promise<RunTexts> {
   const { calibration, search, report } = corpus;
   const [first, second, third] = await tokenizeTexts(
@@ -230,7 +228,7 @@ export async function prepareTexts(
   );
   return {
     calibration: spreadChunks(first, options.calibrationTokens ?? DEFAULT_CALIBRATION_TOKENS),
-    search: spreadChunks(second, options.probeTokens ?? DEFAULT_PROBE_TOKENS),
+    search: second,
     report: third,
   };
 }
@@ -252,16 +250,16 @@ async function* measureFor(
   run: RunContext,
   { model, storage, headerBytes: header }: Frame,
   calibration: Calibration,
-  texts: RunTexts,
+  search: TokenizedText,
   budget: Budget,
   options: PricingOptions,
-): Work<readonly TensorMeasurement[]> {
+): Work<Pricing> {
   const wanted = wantedOf(storage);
   const select = (known: readonly TensorMeasurement[], group: SchemeGroup): ReadonlySet<string> => {
     const choices = priceOptions(storage, known);
     return worthMeasuring(choices, openCandidates(group, wanted, choices), budget.bytes - header);
   };
-  return yield* priceTensors(run, model, calibration, texts, wanted, options, select);
+  return yield* priceTensors(run, model, calibration, search, wanted, options, select);
 }
 
 /** Everything that has a choice, and what was locked to something else than it is. */

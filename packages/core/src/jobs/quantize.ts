@@ -148,7 +148,7 @@ interface Finished {
 
 async function describeResult(run: RunContext, finished: Finished): Promise<QuantizeResult> {
   const { planned, layout, evaluation, output, sha256, seconds, memory } = finished;
-  const { model, plan, texts } = planned;
+  const { model, plan, texts, pricing } = planned;
   const runId = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${randomUUID().slice(0, 8)}`;
   const dataBytes = layout.tensors.reduce((sum, { type, shape }) => sum + tensorByteLength(type, shape), 0);
   return {
@@ -174,7 +174,7 @@ async function describeResult(run: RunContext, finished: Finished): Promise<Quan
     plan,
     texts: {
       calibration: describeText(texts.calibration),
-      search: describeText(texts.search),
+      search: pricing === null ? null : describeText(pricing.text),
       report:
         evaluation === null
           ? null

@@ -14,7 +14,7 @@ export interface MethodInput {
   readonly calibration: Calibration;
   /** What losses are measured on: as many sequences as there are samples. */
   readonly text: TokenizedText;
-  /** What gradients are taken on, whole: the calibration text, so that an analysis and a plan share them. */
+  /** What gradients are taken on, whole: the search text, as for a plan. */
   readonly gradientText: TokenizedText;
   /** Sequences that were asked for; undefined where each method takes what it needs. */
   readonly samples: number | undefined;

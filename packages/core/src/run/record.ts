@@ -34,7 +34,8 @@ export interface QuantizeResult {
   readonly plan: Plan;
   readonly texts: {
     readonly calibration: TextUse;
-    readonly search: TextUse;
+    /** What prices were measured on; null for a plan that was given. */
+    readonly search: TextUse | null;
     readonly report: TextUse | null;
   };
   /** Null when verification was switched off. */
