@@ -2,12 +2,14 @@
  * @file What is known of a tensor's importance, held against the truth: the true loss of every tensor alone in schemes of about
  * 2, 3 and 4 bits, and of whole plans. See `lib/importance/` for each table.
  */
-import { inRun, type RunContext, type Work } from '@bitsmith/core';
+import { inRun, type Work } from '@bitsmith/core';
 import { openBundled } from './lib/bundled.js';
 import { benchFolder } from './lib/file.js';
 import { follow } from './lib/follow.js';
 import { allocationRows } from './lib/importance/allocation.js';
+import { costRows } from './lib/importance/cost.js';
 import { pairsOf } from './lib/importance/ladder.js';
+import { memoryRows } from './lib/importance/memory.js';
 import type { Estimate } from './lib/importance/estimates.js';
 import { estimateAll, methodNames } from './lib/importance/methods.js';
 import { PlanSpace } from './lib/importance/plans.js';
@@ -58,13 +60,18 @@ const JUDGED = 'gradient';
 
 const SAMPLES = 16;
 
-const flags = readFlags(['model', 'width', 'methods', 'samples', 'tokens']);
+/** Parts of the bench: what estimates are worth, what they cost, and the memory of a large model. */
+const parts = ['tables', 'cost', 'memory'] as const;
+
+const flags = readFlags(['model', 'width', 'methods', 'samples', 'tokens', 'only']);
+const samples = Number(flags.values['samples'] ?? SAMPLES);
 const home = await benchFolder('home');
 const rows: Row[] = [];
 const wanted = flags.values['model'] ?? 'bundled';
 if (wanted === 'bundled') {
-  const { ggufPath } = await openBundled();
+  const { ggufPath, metadata } = await openBundled();
   rows.push(...(await measureModel('bundled', ggufPath, bundledSizes, methodNames())));
+  if (isWanted('memory')) rows.push(...(await memoryRows(metadata)));
 } else if (wanted === 'smollm2') {
   say('SmolLM2 ...');
   const { path, proof } = await openSmollm2(Number(flags.values['width'] ?? SMOLLM2_WIDTH));
@@ -73,6 +80,11 @@ if (wanted === 'bundled') {
   throw new Error(`expected --model bundled or smollm2, found ${String(wanted)}`);
 }
 await report('importance', rows, flags);
+
+function isWanted(part: (typeof parts)[number]): boolean {
+  const only = flags.values['only'];
+  return only === undefined || String(only).split(',').includes(part);
+}
 
 async function measureModel(
   name: string,
@@ -83,27 +95,25 @@ async function measureModel(
   const { methods: asked, tokens } = flags.values;
   const names = asked === undefined ? methods : String(asked).split(',');
   const oracleTokens = tokens === undefined ? sizes.oracleTokens : Number(tokens);
-  return follow(
-    inRun({ home, threads: THREADS }, (run) =>
-      tables(run, name, location, { ...sizes, oracleTokens }, names),
-    ),
+  const { found, importancePath } = await follow(
+    inRun({ home, threads: THREADS }, async function* (run) {
+      const on = yield* openSetting(run, location, { ...sizes, oracleTokens });
+      const found = isWanted('tables') ? yield* tables(on, name, names) : [];
+      return { found, importancePath: on.calibration.path };
+    }),
   );
+  if (!isWanted('cost')) return found;
+  const { contextTokens } = sizes;
+  return [...found, ...(await costRows({ name, location, importancePath, contextTokens, samples }))];
 }
 
-async function* tables(
-  run: RunContext,
-  name: string,
-  location: string,
-  sizes: TextSizes,
-  methods: readonly string[],
-): Work<Row[]> {
-  const on = yield* openSetting(run, location, sizes);
+async function* tables(on: Setting, name: string, methods: readonly string[]): Work<Row[]> {
   const pairs = pairsOf(on.model);
   const ranked = pairs.filter(({ bits }) => bits !== null);
   const { oracle, judge } = on.texts;
   say(`${name}: ${pairs.length} pairs, ${ranked.length} of them ranked;`);
   say(`  single tensors on ${tokensOf(oracle)} tokens, plans on ${tokensOf(judge)} others`);
-  const estimates = yield* estimateAll(on, pairs, methods, Number(flags.values['samples'] ?? SAMPLES));
+  const estimates = yield* estimateAll(on, pairs, methods, samples);
   const singles = yield* pairTruth(on, pairs);
   const space = new PlanSpace(on.model, pairs);
   const forPlans = estimates.filter(({ knowsSchemes }) => knowsSchemes);

@@ -32,6 +32,16 @@ export class Peer {
     return this.ask({ kind: 'encoder', type, lanes });
   }
 
+  /** Seconds of a model over chunks of text, `lanes` chunks side by side. */
+  forward(path: string, chunks: readonly Int32Array[], lanes: number): Promise<number> {
+    return this.ask({ kind: 'forward', path, chunks, lanes });
+  }
+
+  /** Operations a second of products of float32 matrices, `lanes` side by side. */
+  productRate(lanes: number): Promise<number> {
+    return this.ask({ kind: 'products', lanes });
+  }
+
   async close(): Promise<void> {
     const gone = once(this.child, 'exit');
     this.child.disconnect();

@@ -20,8 +20,8 @@ import type { Setting } from './setting.js';
 
 /** Besides the product's methods: weight errors, scaled by one true loss a tensor ... */
 const PROBE = 'probe';
-/** ... and gradients on the search text: how much the choice of text matters. */
-const OTHER_TEXT = 'gradient on search text';
+/** ... and gradients on the calibration text, which a model may know from its training. */
+const OTHER_TEXT = 'gradient on calibration text';
 
 /** Names of all that can be asked for. */
 export function methodNames(): string[] {
@@ -51,7 +51,7 @@ export async function* estimateAll(
     model: on.model,
     calibration: on.calibration,
     text: on.texts.live,
-    gradientText: on.texts.calibration,
+    gradientText: on.texts.search,
     samples,
     wanted: wantedOf(pairs),
     chosenSchemes: true,
@@ -74,7 +74,7 @@ async function* estimateOf(
 ): Work<Estimate> {
   if (name === PROBE) return yield* probeEstimate(on, pairs);
   if (name !== OTHER_TEXT) return yield* methodEstimate(name as Method, input, pairs);
-  const found = yield* methodEstimate('gradient', { ...input, gradientText: on.texts.search }, pairs);
+  const found = yield* methodEstimate('gradient', { ...input, gradientText: on.texts.calibration }, pairs);
   return { ...found, method: name };
 }
 
