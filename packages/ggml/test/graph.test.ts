@@ -1,5 +1,5 @@
 import { BitsmithError } from '@bitsmith/formats';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ComputeGraph, type GraphNode, loadEngine, type RopeSettings, type Shape } from '../src/index.js';
 import * as plain from './support/operations.js';
