@@ -33,19 +33,22 @@ const twoBillion: ModelShape = {
   feedForward: 10_240,
 };
 
+const LIMIT_MB = 700;
+/** The limit that a user would set: gradients need more for a model this large, so probes price the plan. */
+const memory = `${LIMIT_MB}MB`;
+
 /** One chunk of 32 tokens for each part: every line of the job runs, every tensor is probed. */
-const shortTexts = { contextTokens: 32, calibrationTokens: 32, probeTokens: 32, verifyTokens: 32 };
+const shortTexts = { contextTokens: 32, calibrationTokens: 32, probeTokens: 32, verifyTokens: 32, memory };
 
 /** A whole batch (2,048 tokens in chunks of 512), as with the default settings; all but two tensors are kept. */
 const wholeBatches = {
+  memory,
   contextTokens: 512,
   calibrationTokens: 2048,
   probeTokens: 2048,
   verifyTokens: 2048,
   locks: ['^(?!output\\.weight|blk\\.0\\.ffn_down).*=F16'],
 };
-
-const LIMIT_MB = 700;
 
 const titles: ReadonlyMap<string, string> = new Map([
   ['open', 'open and tokenize'],

@@ -32,7 +32,7 @@ export interface RunFlags {
 export const flagGroups: Readonly<Record<string, readonly string[]>> = {
   Budget: ['size', 'bpw', 'ratio'],
   Output: ['output'],
-  Plan: ['plan', 'savePlan', 'tensorTypeFile', 'lock', 'imatrix'],
+  Plan: ['plan', 'savePlan', 'tensorTypeFile', 'lock', 'imatrix', 'method', 'samples', 'memory'],
   Text: ['text', 'context', 'tokens', 'noVerify'],
   Run: ['threads', 'gpu', 'seed', 'home', 'token'],
   Messages: ['json', 'verbose', 'quiet'],
@@ -93,6 +93,9 @@ export interface PlanFlags {
   readonly tensorTypeFile?: string;
   readonly lock?: readonly string[];
   readonly imatrix?: string;
+  readonly method?: 'gradient' | 'probe';
+  readonly samples?: number;
+  readonly memory?: string;
 }
 
 export const planFlags: FlagParametersForType<PlanFlags> = {
@@ -108,7 +111,19 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
     brief: "Fix the scheme of matching tensors, for example 'attn_v=Q8_0'; may be repeated",
   },
   imatrix: optional('Use this importance matrix (GGUF or .dat) instead of measuring one', 'FILE', text),
+  method: optional(
+    'Where prices come from: gradient, or probe, which runs on any architecture (default: gradient where it can)',
+    'NAME',
+    pricingMethod,
+  ),
+  samples: optional('Sequences to take gradients of (default: 16)', 'N', wholeNumber(1)),
+  memory: optional('Memory that gradients may take, for example 2GB (default: what there is)', 'SIZE', text),
 };
+
+function pricingMethod(input: string): 'gradient' | 'probe' {
+  if (input === 'gradient' || input === 'probe') return input;
+  throw new SyntaxError('expected gradient or probe');
+}
 
 export function optional<Value>(brief: string, placeholder: string, parse: (input: string) => Value) {
   return { kind: 'parsed', parse, optional: true, brief, placeholder } as const;

@@ -17,6 +17,9 @@ export function planOptions(
     tensorTypeFile: flags.tensorTypeFile,
     text: flags.text,
     importanceMatrix: flags.imatrix,
+    method: flags.method,
+    samples: flags.samples,
+    memory: flags.memory,
     contextTokens: flags.context,
     ...runOptions(flags),
   };
