@@ -8,7 +8,7 @@ import { benchFolder } from './lib/file.js';
 import { follow } from './lib/follow.js';
 import { allocationRows } from './lib/importance/allocation.js';
 import { costRows } from './lib/importance/cost.js';
-import { pairsOf } from './lib/importance/ladder.js';
+import { type Pair, pairsOf } from './lib/importance/ladder.js';
 import { memoryRows } from './lib/importance/memory.js';
 import type { Estimate } from './lib/importance/estimates.js';
 import { estimateAll, methodNames } from './lib/importance/methods.js';
@@ -16,9 +16,10 @@ import { PlanSpace } from './lib/importance/plans.js';
 import { type PredictionBars, predictionRows } from './lib/importance/prediction.js';
 import { type RankingBars, rankingRows, reliabilityRows } from './lib/importance/ranking.js';
 import { openSetting, type Setting, type TextSizes, tokensOf } from './lib/importance/setting.js';
-import { pairTruth } from './lib/importance/truth.js';
+import { lossOf, pairTruth, type Truth, withScaled } from './lib/importance/truth.js';
 import { type Bar, readFlags, report, type Row, row, say } from './lib/report.js';
 import { openSmollm2 } from './lib/smollm2.js';
+import { percentile } from './lib/statistics.js';
 
 const THREADS = 2;
 
@@ -36,10 +37,6 @@ const smollm2Sizes: TextSizes = {
   oracleTokens: 512,
   judgeTokens: 1024,
 };
-/** Those that run the live model once a tensor or more take long; `--methods` asks for them. */
-const smollm2Methods = ['variance', 'activation', 'hessian', 'gradient'].filter((name) =>
-  methodNames().includes(name),
-);
 /** Of the residual stream: rows of 576, the original's, could hold no scheme of about 3 bits. */
 const SMOLLM2_WIDTH = 768;
 
@@ -60,8 +57,25 @@ const JUDGED = 'gradient';
 
 const SAMPLES = 16;
 
-/** Parts of the bench: what estimates are worth, what they cost, and the memory of a large model. */
-const parts = ['tables', 'cost', 'memory'] as const;
+/** What estimates are worth, what they cost, and the memory of a large model. */
+type Part = 'tables' | 'cost' | 'memory';
+
+interface ModelCase {
+  readonly name: string;
+  readonly sizes: TextSizes;
+  readonly methods: readonly string[];
+  /** False: true losses of the schemes that only plans use follow from the others'. */
+  readonly measureAll: boolean;
+}
+
+const bundled: ModelCase = { name: 'bundled', sizes: bundledSizes, methods: methodNames(), measureAll: true };
+const smollm2: ModelCase = {
+  name: 'SmolLM2',
+  sizes: smollm2Sizes,
+  // Those that run the live model once a tensor or more take long; `--methods` asks for them.
+  methods: methodNames().filter((name) => ['variance', 'activation', 'hessian', 'gradient'].includes(name)),
+  measureAll: false,
+};
 
 const flags = readFlags(['model', 'width', 'methods', 'samples', 'tokens', 'only']);
 const samples = Number(flags.values['samples'] ?? SAMPLES);
@@ -70,51 +84,52 @@ const rows: Row[] = [];
 const wanted = flags.values['model'] ?? 'bundled';
 if (wanted === 'bundled') {
   const { ggufPath, metadata } = await openBundled();
-  rows.push(...(await measureModel('bundled', ggufPath, bundledSizes, methodNames())));
+  rows.push(...(await measureModel(bundled, ggufPath)));
   if (isWanted('memory')) rows.push(...(await memoryRows(metadata)));
 } else if (wanted === 'smollm2') {
   say('SmolLM2 ...');
   const { path, proof } = await openSmollm2(Number(flags.values['width'] ?? SMOLLM2_WIDTH));
-  rows.push(...proof, ...(await measureModel('SmolLM2', path, smollm2Sizes, smollm2Methods)));
+  rows.push(...proof, ...(await measureModel(smollm2, path)));
 } else {
   throw new Error(`expected --model bundled or smollm2, found ${String(wanted)}`);
 }
 await report('importance', rows, flags);
 
-function isWanted(part: (typeof parts)[number]): boolean {
+function isWanted(part: Part): boolean {
   const only = flags.values['only'];
   return only === undefined || String(only).split(',').includes(part);
 }
 
-async function measureModel(
-  name: string,
-  location: string,
-  sizes: TextSizes,
-  methods: readonly string[],
-): Promise<Row[]> {
-  const { methods: asked, tokens } = flags.values;
-  const names = asked === undefined ? methods : String(asked).split(',');
-  const oracleTokens = tokens === undefined ? sizes.oracleTokens : Number(tokens);
+async function measureModel(model: ModelCase, location: string): Promise<Row[]> {
+  const { methods, tokens } = flags.values;
+  const asked: ModelCase = {
+    ...model,
+    methods: methods === undefined ? model.methods : String(methods).split(','),
+  };
+  const { contextTokens, oracleTokens } = model.sizes;
+  const sizes = { ...model.sizes, oracleTokens: tokens === undefined ? oracleTokens : Number(tokens) };
   const { found, importancePath } = await follow(
     inRun({ home, threads: THREADS }, async function* (run) {
-      const on = yield* openSetting(run, location, { ...sizes, oracleTokens });
-      const found = isWanted('tables') ? yield* tables(on, name, names) : [];
+      const on = yield* openSetting(run, location, sizes);
+      const found = isWanted('tables') ? yield* tables(on, asked) : [];
       return { found, importancePath: on.calibration.path };
     }),
   );
   if (!isWanted('cost')) return found;
-  const { contextTokens } = sizes;
+  const { name } = model;
   return [...found, ...(await costRows({ name, location, importancePath, contextTokens, samples }))];
 }
 
-async function* tables(on: Setting, name: string, methods: readonly string[]): Work<Row[]> {
+async function* tables(on: Setting, { name, methods, measureAll }: ModelCase): Work<Row[]> {
   const pairs = pairsOf(on.model);
   const ranked = pairs.filter(({ bits }) => bits !== null);
   const { oracle, judge } = on.texts;
   say(`${name}: ${pairs.length} pairs, ${ranked.length} of them ranked;`);
   say(`  single tensors on ${tokensOf(oracle)} tokens, plans on ${tokensOf(judge)} others`);
   const estimates = yield* estimateAll(on, pairs, methods, samples);
-  const singles = yield* pairTruth(on, pairs);
+  const measured = yield* pairTruth(on, measureAll ? pairs : ranked);
+  const [errors] = yield* estimateAll(on, pairs, ['activation'], samples);
+  const singles = withScaled(measured, pairs, errors.values);
   const space = new PlanSpace(on.model, pairs);
   const forPlans = estimates.filter(({ knowsSchemes }) => knowsSchemes);
   const judged = <Bars>(bars: Bars, { method }: Estimate): Bars | undefined =>
@@ -122,6 +137,7 @@ async function* tables(on: Setting, name: string, methods: readonly string[]): W
   return [
     ...textRows(name, on),
     ...reliabilityRows(name, ranked, singles),
+    ...(measureAll ? [scalingRow(name, pairs, singles, errors.values)] : []),
     ...estimates.flatMap((estimate) =>
       rankingRows(name, estimate, ranked, singles, judged(rankingBars, estimate)),
     ),
@@ -141,6 +157,26 @@ async function* tables(on: Setting, name: string, methods: readonly string[]): W
       forPlans.map((estimate) => ({ estimate, bar: judged(allocationBar, estimate) })),
     )),
   ];
+}
+
+/** How well losses of some schemes follow from those of others, where all are known. */
+function scalingRow(
+  name: string,
+  pairs: readonly Pair[],
+  truth: Truth,
+  errors: ReadonlyMap<string, number>,
+): Row {
+  const ranked = new Map([...truth].filter(([id]) => pairs.find((pair) => pair.id === id)?.bits !== null));
+  const scaled = withScaled(ranked, pairs, errors);
+  const extra = pairs.filter(({ bits }) => bits === null);
+  return row({
+    case: `${name}: the truth itself`,
+    metric: `|loss scaled by errors from another scheme / true - 1|, median (${extra.length})`,
+    ours: percentile(
+      extra.map(({ id }) => Math.abs(lossOf(scaled, id).klNats / lossOf(truth, id).klNats - 1)),
+      0.5,
+    ),
+  });
 }
 
 /** What the tables were measured on. */

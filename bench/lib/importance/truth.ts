@@ -54,3 +54,32 @@ export function errorOverSequences(
     statistic(sequences.map((losses) => mean(drawn.map((sequence) => losses[sequence])))),
   );
 }
+
+/**
+ * Losses of schemes that were not measured, from the measured scheme of the same tensor that is nearest in error: within a tensor
+ * losses are as the weighted squared errors are.
+ * @param errors of every pair, in any unit
+ */
+export function withScaled(truth: Truth, pairs: readonly Pair[], errors: ReadonlyMap<string, number>): Truth {
+  const errorOf = ({ id }: Pair): number => errors.get(id) ?? Number.NaN;
+  const known = pairs.filter(({ id }) => truth.has(id));
+  const scaled = pairs
+    .filter(({ id }) => !truth.has(id))
+    .map((pair): [string, TrueLoss] => {
+      const distance = (other: Pair): number => Math.abs(Math.log(errorOf(other) / errorOf(pair)));
+      const [nearest] = known
+        .filter(({ tensor }) => tensor.name === pair.tensor.name)
+        .sort((a, b) => distance(a) - distance(b));
+      const factor = errorOf(pair) / errorOf(nearest);
+      const { klNats, standardError, sequenceKlNats } = lossOf(truth, nearest.id);
+      return [
+        pair.id,
+        {
+          klNats: klNats * factor,
+          standardError: standardError * factor,
+          sequenceKlNats: sequenceKlNats.map((value) => value * factor),
+        },
+      ];
+    });
+  return new Map([...truth, ...scaled]);
+}
