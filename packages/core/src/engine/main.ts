@@ -6,6 +6,7 @@ import { runFinite } from '../encode/finite-task.js';
 import { runVerify } from '../encode/verify-task.js';
 import { runEvaluate } from '../evaluate/task.js';
 import { runGradient } from '../measure/gradient-task.js';
+import { runGrams } from '../measure/gram-task.js';
 import { runPrices } from '../measure/price-task.js';
 import { runErrors } from '../measure/errors-task.js';
 import { runSpikes } from '../measure/spikes-task.js';
@@ -22,6 +23,7 @@ const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   errors: runErrors,
   gradient: runGradient,
   prices: runPrices,
+  grams: runGrams,
   variants: runVariants,
   spikes: runSpikes,
   'top-weights': runTopWeights,

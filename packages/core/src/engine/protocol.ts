@@ -9,6 +9,7 @@ import type { FiniteTask } from '../encode/finite-task.js';
 import type { VerifyTask } from '../encode/verify-task.js';
 import type { EvaluateTask } from '../evaluate/task.js';
 import type { GradientTask } from '../measure/gradient-task.js';
+import type { GramTask } from '../measure/gram-task.js';
 import type { PriceTask } from '../measure/price-task.js';
 import type { ErrorsTask } from '../measure/errors-task.js';
 import type { SpikesTask } from '../measure/spikes-task.js';
@@ -24,6 +25,7 @@ export interface EngineTasks {
   errors: ErrorsTask;
   gradient: GradientTask;
   prices: PriceTask;
+  grams: GramTask;
   variants: VariantsTask;
   spikes: SpikesTask;
   'top-weights': TopWeightsTask;

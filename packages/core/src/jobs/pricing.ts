@@ -75,7 +75,10 @@ export async function* priceTensors(
   try {
     const text = spreadSamples(search, samples);
     const gradient = { samples, memoryBytes };
-    return { text, measured: yield* measureByGradient(run, model, calibration, search, wanted, gradient, select) };
+    return {
+      text,
+      measured: yield* measureByGradient(run, model, calibration, search, wanted, gradient, select),
+    };
   } catch (error) {
     const open = options.method === undefined && options.samples === undefined;
     if (!open || !(error instanceof BitsmithError) || !insteadProbes.has(error.code)) throw error;

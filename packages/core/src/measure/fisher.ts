@@ -31,6 +31,16 @@ export function tensorFisher(sequences: readonly Pick<SquaredGradient, 'rows' | 
   return { rows, columnShares, sequenceRows: sequences.map((sequence) => sequence.rows), total };
 }
 
+/**
+ * The second moments of the output's gradients in the same form, for errors e_i = (dW H dW')_ii under the inputs' Gram matrix H: what
+ * positions do together is left out, what channels do together is in.
+ */
+export function outputMoments(
+  sequences: readonly Pick<SquaredGradient, 'columns' | 'energy'>[],
+): TensorFisher {
+  return tensorFisher(sequences.map(({ energy, columns }) => ({ rows: energy, columns })));
+}
+
 function meanOf(vectors: readonly Float32Array[]): Float64Array {
   const mean = new Float64Array(vectors[0].length);
   for (const vector of vectors) for (let i = 0; i < mean.length; i++) mean[i] += vector[i];

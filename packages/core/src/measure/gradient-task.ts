@@ -68,7 +68,8 @@ export const runGradient: TaskHandler<GradientTask> = async (parameters, report,
   }
 };
 
-async function shapeOf(path: string, files: WeightFiles): Promise<TransformerShape> {
+/** The shape of the model in these files. */
+export async function shapeOf(path: string, files: WeightFiles): Promise<TransformerShape> {
   const source = await FileSource.open(path);
   try {
     const { metadata } = await readGguf(source);

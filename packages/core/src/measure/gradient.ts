@@ -12,8 +12,9 @@ import { stage } from '../run/work.js';
 import type { FisherPrice } from './fisher.js';
 import { type Gathered, gatherMissing } from './gather.js';
 import { type Gradients, measureGradients } from './gradients.js';
+import { gramPlace, type GramPlace, type Grams } from './grams.js';
 import type { MethodInput } from './method.js';
-import type { Score } from './score.js';
+import type { Method, Score } from './score.js';
 import type { Wanted } from './wanted.js';
 
 /** Weights sampled a tensor. */
@@ -25,27 +26,36 @@ export async function* gradientScores(input: MethodInput): Work<Score[]> {
   return yield* stage('measure', `gradients on ${text.name}`, async function* () {
     const gradients = yield* measureGradients(run, model, text, { samples });
     const prices = yield* gradientPrices(run, model, calibration, gradients, wanted);
-    const scores = wanted.flatMap(({ tensor }, index) =>
-      [...prices.values[index]].flatMap(([scheme, price]): Score[] =>
-        price === null
-          ? []
-          : [
-              {
-                tensor: tensor.name,
-                scheme,
-                method: 'gradient',
-                value: price.klNats,
-                unit: 'nats/token',
-                standardError: price.standardError,
-                evidence: 'estimated',
-              },
-            ],
-      ),
-    );
+    const scores = scoresOfPrices('gradient', wanted, prices.values);
     const tokens = gradients.paths.length * text.contextTokens;
     const summary = `gradients of ${tokens.toLocaleString('en')} tokens, ${scores.length.toLocaleString('en')} scores`;
     return { result: scores, summary, cached: gradients.cached && prices.cached };
   });
+}
+
+/** Prices in the form of scores; schemes that cannot hold a tensor's weights have none. */
+export function scoresOfPrices(
+  method: Method,
+  wanted: readonly Wanted[],
+  prices: readonly ReadonlyMap<string, FisherPrice | null>[],
+): Score[] {
+  return wanted.flatMap(({ tensor }, index) =>
+    [...prices[index]].flatMap(([scheme, price]): Score[] => {
+      if (price === null) return [];
+      const { klNats: value, standardError } = price;
+      return [
+        {
+          tensor: tensor.name,
+          scheme,
+          method,
+          value,
+          unit: 'nats/token',
+          standardError,
+          evidence: 'estimated',
+        },
+      ];
+    }),
+  );
 }
 
 interface Pair {
@@ -53,13 +63,17 @@ interface Pair {
   readonly scheme: SchemeId;
 }
 
-/** Prices of every wanted scheme, in nats per token; null where a scheme cannot hold the weights. */
+/**
+ * Prices of every wanted scheme, in nats per token; null where a scheme cannot hold the weights.
+ * @param grams weigh errors by Gram matrices, where a tensor has one
+ */
 export async function* gradientPrices(
   run: RunContext,
   model: SourceModel,
   calibration: Calibration,
   gradients: Gradients,
   wanted: readonly Wanted[],
+  grams: Grams | null = null,
 ): AsyncGenerator<RunEvent, Gathered<ReadonlyMap<string, FisherPrice | null>>, void> {
   const pairs = wanted.flatMap(({ tensor, schemes }) =>
     schemes.map((scheme): Pair => ({ tensor: tensor.name, scheme })),
@@ -71,7 +85,12 @@ export async function* gradientPrices(
       kind: 'gradient-price',
       version: 1,
       parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, engine: ENGINE_RELEASE },
-      inputs: { model: model.sha256, importance: calibration.sha256, gradients: gradients.hash },
+      inputs: {
+        model: model.sha256,
+        importance: calibration.sha256,
+        gradients: gradients.hash,
+        ...(grams === null ? {} : { grams: grams.hash }),
+      },
     }),
     label: 'prices of schemes',
     unit: 'measurements',
@@ -84,6 +103,7 @@ export async function* gradientPrices(
           gradientPaths: gradients.paths,
           labels: gradients.labels,
           sampleWeights: SAMPLE_WEIGHTS,
+          grams: grams === null ? null : placesOf(model, grams, missing),
           tensors: byTensor(missing),
         },
         {
@@ -100,6 +120,11 @@ export async function* gradientPrices(
     ({ schemes }) => new Map(schemes.map((scheme) => [scheme, gathered.values[next++].price])),
   );
   return { values, cached: gathered.cached };
+}
+
+function placesOf(model: SourceModel, grams: Grams, pairs: readonly Pair[]): Record<string, GramPlace> {
+  const places = pairs.map(({ tensor }) => [tensor, gramPlace(model, grams, tensor)] as const);
+  return Object.fromEntries(places.filter((entry): entry is [string, GramPlace] => entry[1] !== null));
 }
 
 function byTensor(pairs: readonly Pair[]): { name: string; schemes: readonly SchemeId[] }[] {

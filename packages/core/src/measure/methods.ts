@@ -9,6 +9,7 @@ import { canDisable, disableScores } from './disable.js';
 import type { MethodChoice, MethodEntry, MethodInput, ScoreSet } from './method.js';
 import { gradientScores } from './gradient.js';
 import { hasGraph } from './gradients.js';
+import { hessianScores } from './hessian.js';
 import { noiseScores } from './noise.js';
 import { rtnScores } from './rtn.js';
 import type { Method } from './score.js';
@@ -32,6 +33,13 @@ export const methodTable: Readonly<Partial<Record<Method, MethodEntry>>> = {
     seeded: false,
     runsOn: anyModel,
     scores: activationScores,
+  },
+  hessian: {
+    brief: 'expected loss, by Gram matrices of inputs and second moments of output gradients',
+    data: 'gradient-text',
+    seeded: true,
+    runsOn: hasGraph,
+    scores: hessianScores,
   },
   gradient: {
     brief: 'expected loss, by squared gradients of whole sequences',

@@ -11,8 +11,11 @@ import type { Score } from './score.js';
 import { gatherVariants } from './variants.js';
 import { weightErrors } from './weight-errors.js';
 
-/** Noise relative to a tensor's root mean square: about the error of 4-bit schemes, where the loss is still quadratic. */
-const DEFAULT_RELATIVE = 0.05;
+/**
+ * Noise relative to a tensor's root mean square: about the error of 4-bit schemes, where the loss is still quadratic. Smaller noise
+ * drowns in what any change at all costs a model in BF16 or F16: activations are rounded anew, worth about 1e-5 nats.
+ */
+const DEFAULT_RELATIVE = 0.1;
 
 /** Estimates in nats per token for every scheme, from one noisy pass a tensor. */
 export function noiseScores(input: MethodInput, relative: number = DEFAULT_RELATIVE): Work<Score[]> {

@@ -1,25 +1,36 @@
 /**
- * @file In the engine: prices of schemes from squared gradients. Rows are sampled in proportion to what they matter, encoded in
+ * @file In the engine: prices of schemes from gradients. Rows are sampled in proportion to what they matter, encoded in
  * each scheme and decoded from the very bytes that it would store; the squared errors, weighed by row and column, are nats.
  */
-import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
-import { decodeRows, encodeRows, type Engine, prepareCodebooks, weightedRowErrors } from '@bitsmith/ggml';
+import { type ImportanceMatrix, readSafetensors, tensorByteLength, type TensorType } from '@bitsmith/formats';
+import {
+  ComputeGraph,
+  decodeRows,
+  encodeRows,
+  type Engine,
+  prepareCodebooks,
+  weightedRowErrors,
+} from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../calibrate/column-weights.js';
 import { isOverflow } from '../encode/encode-rows.js';
 import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { nativeEngine } from '../engine/session.js';
+import { FileSource } from '../io/file-source.js';
 import { readImportance } from '../io/read-importance.js';
 import { type StoredTensor, WeightFiles } from '../model/weight-files.js';
 import { inLanes } from '../run/lanes.js';
 import {
   type FisherPrice,
+  outputMoments,
   priceOfErrors,
   type TensorFisher,
   tensorFisher,
   type WeighedRow,
 } from './fisher.js';
+import type { GramPlace } from './grams.js';
 import { sampleRows } from './sample-rows.js';
 import { GradientFiles } from './transformer/fisher-file.js';
+import { alignedFloats } from './transformer/weights.js';
 
 export type PriceTask = TaskType<
   {
@@ -31,6 +42,11 @@ export type PriceTask = TaskType<
     /** Labels of a sequence. */
     readonly labels: number;
     readonly sampleWeights: number;
+    /**
+     * Gram matrices by tensor: errors are then weighed by them and by the output gradients' second moments. Without, and for tensors
+     * that have none, by the squared gradients' rows and columns.
+     */
+    readonly grams: Readonly<Record<string, GramPlace>> | null;
     readonly tensors: readonly { readonly name: string; readonly schemes: readonly TensorType[] }[];
   },
   {
@@ -60,11 +76,15 @@ export const runPrices: TaskHandler<PriceTask> = async (parameters, report, sett
     await Promise.all([...schemes].map((scheme) => prepareCodebooks(engine, scheme)));
     await inLanes(settings.threads, parameters.tensors, async ({ name, schemes: wanted }) => {
       const tensor = files.tensor(name);
-      const fisher = tensorFisher(await gradients.read(name));
+      const place = parameters.grams?.[name] ?? null;
+      const squared = await gradients.read(name);
+      const fisher = place === null ? tensorFisher(squared) : outputMoments(squared);
+      const gram = place === null ? null : await readGram(place);
       const rows = await readRows(engine, files, tensor, importance, fisher, parameters.sampleWeights);
       const prices: Record<string, FisherPrice | null> = {};
       for (const scheme of wanted) {
-        const errors = await errorsOf(engine, tensor, rows, fisher, scheme);
+        const change = await changeOf(engine, tensor, rows, scheme);
+        const errors = change === null ? null : await errorsOf(engine, tensor, rows, change, fisher, gram);
         const price = errors === null ? null : priceOfErrors(fisher, rows.items, errors, parameters.labels);
         prices[scheme] = price !== null && Number.isFinite(price.klNats) ? price : null;
       }
@@ -97,14 +117,13 @@ async function readRows(
   return { items, values, importance: vectorOfRow(columnWeights(importance, tensor), tensor, 0) };
 }
 
-/** Of each sampled row; null where the scheme overflows on these weights. */
-async function errorsOf(
+/** The rows as the scheme would give them back; null where it overflows on these weights. */
+async function changeOf(
   engine: Engine,
   { rowLength }: StoredTensor,
   { items, values, importance }: Rows,
-  fisher: TensorFisher,
   scheme: TensorType,
-): Promise<Float64Array | null> {
+): Promise<Float32Array | null> {
   const rows = items.length;
   const bytes = new Uint8Array(tensorByteLength(scheme, [rowLength, rows]));
   try {
@@ -115,5 +134,55 @@ async function errorsOf(
   }
   const decoded = new Float32Array(values.length);
   await decodeRows(engine, { type: scheme, bytes, rows, rowLength }, decoded);
-  return weightedRowErrors(values, decoded, rows, rowLength, fisher.columnShares);
+  return decoded;
+}
+
+/** The weighed error of each sampled row. */
+async function errorsOf(
+  engine: Engine,
+  { rowLength }: StoredTensor,
+  { items, values }: Rows,
+  decoded: Float32Array,
+  fisher: TensorFisher,
+  gram: Float32Array | null,
+): Promise<ArrayLike<number>> {
+  const rows = items.length;
+  if (gram === null) return weightedRowErrors(values, decoded, rows, rowLength, fisher.columnShares);
+  return await gramRowErrors(engine, values, decoded, rows, rowLength, gram);
+}
+
+/** dW_i H dW_i' of every row i. */
+async function gramRowErrors(
+  engine: Engine,
+  values: Float32Array,
+  decoded: Float32Array,
+  rows: number,
+  rowLength: number,
+  gram: Float32Array,
+): Promise<Float32Array> {
+  const errors = new Float32Array(rows);
+  const graph = new ComputeGraph(engine, 32);
+  try {
+    const change = graph.subtract(graph.leaf(values, rowLength, rows), graph.leaf(decoded, rowLength, rows));
+    const product = graph.multiply(graph.leaf(gram, rowLength, rowLength), change);
+    graph.store(graph.sumRows(graph.times(product, change)), errors);
+    await graph.compute();
+  } finally {
+    graph.dispose();
+  }
+  return errors;
+}
+
+async function readGram({ path, name }: GramPlace): Promise<Float32Array> {
+  const source = await FileSource.open(path);
+  try {
+    const { tensors } = await readSafetensors(source);
+    const place = tensors.find((tensor) => tensor.name === name);
+    if (place === undefined) throw new Error(`no Gram matrix of ${name} in ${path}`);
+    const gram = alignedFloats(place.byteLength / 4);
+    await source.readInto(new Uint8Array(gram.buffer, gram.byteOffset, gram.byteLength), place.offset);
+    return gram;
+  } finally {
+    await source.close();
+  }
 }

@@ -37,6 +37,7 @@ export class Tape {
   private readonly steps: Step[] = [];
   private readonly gradients = new Map<GraphNode, GraphNode>();
   private readonly found: WeightProduct[] = [];
+  private readonly read = new Map<string, GraphNode>();
   private walked = false;
 
   constructor(graph: ComputeGraph) {
@@ -48,9 +49,15 @@ export class Tape {
     return this.found;
   }
 
+  /** What every weight is multiplied with, by the weight's name, from the forward pass on. */
+  get inputs(): ReadonlyMap<string, GraphNode> {
+    return this.read;
+  }
+
   /** weight x input: [inputs, outputs] x [inputs, positions] -> [outputs, positions] */
   linear(weight: DifferentiableWeight, x: GraphNode): GraphNode {
     const { graph } = this;
+    this.read.set(weight.name, x);
     return this.step(graph.multiply(weight.forward, x), (dy) => {
       this.found.push({ name: weight.name, input: x, outputGradient: dy });
       if (weight.transposed !== null) this.accumulate(x, graph.multiply(weight.transposed, dy));

@@ -35,7 +35,10 @@ export class Activations {
       return;
     }
     try {
-      await this.file.write(bytesOf(values), 0, values.byteLength, this.offset(block, sequence));
+      await transfer(bytesOf(values), this.offset(block, sequence), async (rest, at) => {
+        const { bytesWritten } = await (this.file as FileHandle).write(rest, 0, rest.length, at);
+        return bytesWritten;
+      });
     } catch (error) {
       throw fileError(error, this.path as string, 'write');
     }
@@ -47,7 +50,11 @@ export class Activations {
       return;
     }
     try {
-      await this.file.read(bytesOf(into), 0, into.byteLength, this.offset(block, sequence));
+      await transfer(bytesOf(into), this.offset(block, sequence), async (rest, at) => {
+        const { bytesRead } = await (this.file as FileHandle).read(rest, 0, rest.length, at);
+        if (bytesRead === 0) throw new Error('the file ends before the activations do');
+        return bytesRead;
+      });
     } catch (error) {
       throw fileError(error, this.path as string, 'read');
     }
@@ -63,6 +70,15 @@ export class Activations {
   private offset(block: number, sequence: number): number {
     return (block * this.sequences + sequence) * this.elements * 4;
   }
+}
+
+/** Moves all of the bytes: a full disk, or a long array, moves some of them first. */
+async function transfer(
+  bytes: Uint8Array,
+  offset: number,
+  move: (rest: Uint8Array, offset: number) => Promise<number>,
+): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += await move(bytes.subarray(done), offset + done);
 }
 
 function bytesOf(values: Float32Array): Uint8Array {

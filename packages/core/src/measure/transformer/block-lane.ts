@@ -3,7 +3,7 @@
  * window and rotary base only). Lanes share the weights and compute side by side, each on one thread and its own sequences, so
  * that no number depends on how many lanes there are.
  */
-import { ComputeGraph, type Engine, Tape } from '@bitsmith/ggml';
+import { ComputeGraph, type Engine, type GraphNode, Tape } from '@bitsmith/ggml';
 import { BlockLeaves, buildBlock } from './block.js';
 import type { BlockWeights } from './block-weights.js';
 import type { BlockShape, TransformerShape } from './shape.js';
@@ -33,6 +33,8 @@ export class BlockLane {
   private readonly positionNumbers: Int32Array;
   private readonly forwards = new Map<string, ComputeGraph>();
   private readonly backwards = new Map<string, ComputeGraph>();
+  private readonly watching = new Map<string, ComputeGraph>();
+  private watched: ReadonlyMap<string, Float32Array> | null = null;
 
   constructor(settings: LaneSettings) {
     const { model, positions, weights } = settings;
@@ -51,6 +53,16 @@ export class BlockLane {
   async forward(block: BlockShape, signal?: AbortSignal): Promise<void> {
     const graph = kept(this.forwards, block, () => this.buildForward(block));
     await graph.compute({ signal });
+  }
+
+  /**
+   * A forward pass that also keeps what the block's matrices are multiplied with: [inputs, positions] by the first matrix that
+   * reads it. Valid until the lane's next pass of this kind.
+   */
+  async forwardKeeping(block: BlockShape, signal?: AbortSignal): Promise<ReadonlyMap<string, Float32Array>> {
+    const graph = kept(this.watching, block, () => this.buildForwardKeeping(block));
+    await graph.compute({ signal });
+    return this.watched as ReadonlyMap<string, Float32Array>;
   }
 
   /** Rebuilds the block from `input`, then takes `outputGradient` back through it. */
@@ -77,12 +89,26 @@ export class BlockLane {
   }
 
   dispose(): void {
-    for (const graph of [...this.forwards.values(), ...this.backwards.values()]) graph.dispose();
+    for (const graphs of [this.forwards, this.backwards, this.watching])
+      for (const graph of graphs.values()) graph.dispose();
   }
 
   private buildForward(block: BlockShape): ComputeGraph {
     const { graph, tape, x } = this.begin();
     graph.store(this.build(tape, block, x), this.output);
+    return graph;
+  }
+
+  private buildForwardKeeping(block: BlockShape): ComputeGraph {
+    const { graph, tape, x } = this.begin();
+    graph.store(this.build(tape, block, x), this.output);
+    const arrays = new Map(this.watched ?? []);
+    for (const [name, input] of distinctInputs(tape)) {
+      const array = arrays.get(name) ?? alignedFloats(input.shape[0] * input.shape[1]);
+      arrays.set(name, array);
+      graph.store(input, array);
+    }
+    this.watched = arrays;
     return graph;
   }
 
@@ -112,6 +138,18 @@ export class BlockLane {
       weights: new BlockLeaves(graph, weights),
     });
   }
+}
+
+/** Inputs by the first matrix that reads them: queries, keys and values share one. */
+function distinctInputs(tape: Tape): Map<string, GraphNode> {
+  const seen = new Set<GraphNode>();
+  const distinct = new Map<string, GraphNode>();
+  for (const [name, input] of tape.inputs) {
+    if (seen.has(input)) continue;
+    seen.add(input);
+    distinct.set(name, input);
+  }
+  return distinct;
 }
 
 function kept(graphs: Map<string, ComputeGraph>, block: BlockShape, build: () => ComputeGraph): ComputeGraph {

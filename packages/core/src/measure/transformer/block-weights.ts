@@ -29,6 +29,15 @@ const projections: ReadonlySet<string> = new Set([
   'ffn_up',
   'ffn_down',
 ]);
+const outside: ReadonlySet<string> = new Set([
+  'token_embd.weight',
+  'output_norm.weight',
+  'output.weight',
+  'rope_freqs.weight',
+  'rope_factors_long.weight',
+  'rope_factors_short.weight',
+]);
+
 /** The names of a block's matrices and vectors. @throws BitsmithError `GRAPH_UNSUPPORTED` */
 export function blockTensors(
   files: WeightFiles,
@@ -59,12 +68,14 @@ export function blockTensorName(block: number, part: string): string {
   return part.includes('.') ? `blk.${block}.${part}` : `blk.${block}.${part}.weight`;
 }
 
-/** Room for the weights of any block, by the shapes of the first. */
+/** Room for the weights of any block, by the shapes of the first. @throws BitsmithError `GRAPH_UNSUPPORTED` */
 export function roomForBlock(
   files: WeightFiles,
   model: TransformerShape,
   { transposed }: { transposed: boolean },
 ): BlockWeights {
+  const foreign = files.names.find((name) => !name.startsWith('blk.') && !outside.has(name));
+  if (foreign !== undefined) throw unsupported(`${model.architecture} with ${foreign}`);
   const { matrices, vectors } = blockTensors(files, model, 0);
   return {
     matrices: new Map(

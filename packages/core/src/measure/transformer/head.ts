@@ -81,6 +81,12 @@ export class Head {
     return results;
   }
 
+  /** What the head's matrix is multiplied with, [width, positions]: valid until the lane's next work. */
+  async hidden(stream: Float32Array, lane: number, signal?: AbortSignal): Promise<Float32Array> {
+    await this.lanes[lane].begin(stream, signal);
+    return this.lanes[lane].hidden;
+  }
+
   /** Logits of one stream behind the last block, [positions x vocabulary]. */
   async logits(stream: Float32Array, signal?: AbortSignal): Promise<Float32Array> {
     const { model, positions } = this.settings;
@@ -169,7 +175,7 @@ function fillTransposed({ shape, values, transposed }: WeightArray): void {
 /** One lane's graphs at the head. */
 class HeadLane {
   private readonly stream: Float32Array;
-  private readonly hidden: Float32Array;
+  readonly hidden: Float32Array;
   private readonly hiddenGradient: Float32Array;
   private readonly part: Float32Array;
   private readonly squared: SquaredGradient;

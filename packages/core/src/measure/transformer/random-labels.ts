@@ -79,7 +79,10 @@ function labelAt(shares: Float32Array, target: number): number {
     passed += shares[i];
     if (passed > target) return i;
   }
-  return shares.length - 1;
+  // Shares as stored sum up to a little less than before they were rounded: the last that is no zero.
+  let last = shares.length - 1;
+  while (last > 0 && shares[last] === 0) last--;
+  return last;
 }
 
 /** Bends a row of logits into +-limit, in place; returns the slopes. */

@@ -12,6 +12,7 @@ import { Activations } from './activations.js';
 import { BlockLane } from './block-lane.js';
 import { type BlockWeights, blockTensorName, loadBlock, roomForBlock } from './block-weights.js';
 import { EmbeddingRows, meetEmbedding } from './embedding.js';
+import { GramSum } from './gram.js';
 import { Head, type HeadResult } from './head.js';
 import type { TransformerShape } from './shape.js';
 import type { SquaredGradient } from './squared-gradient.js';
@@ -42,6 +43,9 @@ export interface SequenceGradients {
   /** By tensor name. */
   readonly squared: ReadonlyMap<string, SquaredGradient>;
 }
+
+/** Sequences whose inputs are summed at once. */
+const GRAM_SEQUENCES = 4;
 
 export class SequencePass {
   private readonly settings: PassSettings;
@@ -125,6 +129,75 @@ export class SequencePass {
       return gradients.map((squared, at) => ({ labels: found[at].draw.labels, squared }));
     } finally {
       await kept.close();
+    }
+  }
+
+  /**
+   * Gram matrices of the inputs of every block's matrices and of the head's, over all positions of the sequences.
+   * @param take gets each block's, by the first matrix that reads the input, and last the head's
+   */
+  async grams(
+    sequences: readonly Sequence[],
+    take: (block: number | null, grams: ReadonlyMap<string, Float32Array>) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { model } = this.settings;
+    const streams = await Promise.all(sequences.map(({ tokens }) => this.embedding.look(tokens)));
+    const sums = new Map<string, GramSum>();
+    try {
+      for (const [index, block] of model.blocks.entries()) {
+        await this.load(index);
+        await this.addUp(streams, sums, signal, async (lane, stream, at) => {
+          lane.input.set(stream);
+          const inputs = await lane.forwardKeeping(block, signal);
+          stream.set(lane.output);
+          const place = firstNotFinite(stream);
+          if (place !== null)
+            throw notFinite(`block ${index}`, sequences[at], Math.floor(place / model.width));
+          return inputs;
+        });
+        await take(index, new Map([...sums].map(([name, sum]) => [name, sum.take()])));
+      }
+      const head = new Map<string, GramSum>();
+      try {
+        await this.addUp(streams, head, signal, async (lane, stream) => {
+          const hidden = await this.head.hidden(stream, this.lanes.indexOf(lane), signal);
+          return new Map([[this.head.tensor.name, hidden]]);
+        });
+        await take(null, new Map([...head].map(([name, sum]) => [name, sum.take()])));
+      } finally {
+        for (const sum of head.values()) sum.dispose();
+      }
+    } finally {
+      for (const sum of sums.values()) sum.dispose();
+    }
+  }
+
+  /** Batches of sequences side by side in the lanes, then their sums side by side. */
+  private async addUp(
+    streams: readonly Float32Array[],
+    sums: Map<string, GramSum>,
+    signal: AbortSignal | undefined,
+    inputsOf: (
+      lane: BlockLane,
+      stream: Float32Array,
+      at: number,
+    ) => Promise<ReadonlyMap<string, Float32Array>>,
+  ): Promise<void> {
+    const { engine, positions } = this.settings;
+    for (let first = 0; first < streams.length; first += GRAM_SEQUENCES) {
+      const batch = streams.slice(first, first + GRAM_SEQUENCES);
+      await this.inEach(batch, async (lane, stream, place) => {
+        for (const [name, input] of await inputsOf(lane, stream, first + place)) {
+          let sum = sums.get(name);
+          if (sum === undefined) {
+            sum = new GramSum(engine, input.length / positions, positions * GRAM_SEQUENCES);
+            sums.set(name, sum);
+          }
+          sum.place(input, place);
+        }
+      });
+      await inLanes(this.lanes.length, sums.values(), (sum) => sum.add(batch.length * positions, signal));
     }
   }
 
@@ -222,7 +295,12 @@ async function loadRopeFactors({
   const long = positions > (model.blocks[0]?.rope.originalContext ?? Infinity);
   const names = ['rope_freqs.weight', long ? 'rope_factors_long.weight' : 'rope_factors_short.weight'];
   const name = names.find((candidate) => files.has(candidate));
-  return name === undefined ? null : loadVector(engine, files, name);
+  if (name === undefined) return null;
+  // One for each pair of a head: the engine also reads those of the pairs that do not turn.
+  const factors = await loadVector(engine, files, name);
+  const padded = new Float32Array(Math.max(factors.length, Math.ceil(model.headSize / 2))).fill(1);
+  padded.set(factors);
+  return padded;
 }
 
 function firstNotFinite(values: Float32Array): number | null {

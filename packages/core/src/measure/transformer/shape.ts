@@ -43,6 +43,7 @@ export function readTransformerShape(
   const architecture = architectureOf(metadata);
   const keys = new Keys(metadata, architecture);
   if ((keys.number('expert_count') ?? 0) > 0) throw unsupported(`a mixture of experts (${architecture})`);
+  if (keys.flag('attention.causal') === false) throw unsupported('attention to later positions');
   const width = keys.required('embedding_length');
   const heads = keys.required('attention.head_count');
   const keyValueHeads = keys.number('attention.head_count_kv') ?? heads;
@@ -102,7 +103,7 @@ function ropeSettings(keys: Keys, architecture: Architecture, headSize: number):
   const factor = keys.number('rope.scaling.factor') ?? keys.number('rope.scale_linear') ?? 0;
   const scale = factor === 0 || scaling === 'none' ? 1 : 1 / factor;
   const yarn = scaling === 'yarn';
-  // ggml multiplies by 1 + 0.1 ln(1 / scale) itself where it extrapolates.
+  // ggml multiplies by 1 + 0.1 ln(1 / scale) itself where it extrapolates; the engine takes that back where it shrinks.
   const stretched = yarn && scale > 1 ? 1 / (1 - 0.1 * Math.log(scale)) : 1;
   return {
     dimensions: keys.number('rope.dimension_count') ?? headSize,
@@ -110,10 +111,11 @@ function ropeSettings(keys: Keys, architecture: Architecture, headSize: number):
     originalContext: keys.number('rope.scaling.original_context_length') ?? keys.required('context_length'),
     base: keys.number('rope.freq_base') ?? 10_000,
     scale,
-    extrapolation: yarn ? (keys.number('rope.scaling.yarn_ext_factor') ?? 1) : 0,
+    // The engine reads YaRN's other keys (yarn_ext_factor, yarn_beta_fast, ...) for architectures that have no graph here.
+    extrapolation: yarn ? 1 : 0,
     attention: stretched * (keys.number('rope.scaling.attn_factor') ?? 1),
-    betaFast: keys.number('rope.scaling.yarn_beta_fast') ?? 32,
-    betaSlow: keys.number('rope.scaling.yarn_beta_slow') ?? 1,
+    betaFast: 32,
+    betaSlow: 1,
   };
 }
 
@@ -144,6 +146,11 @@ class Keys {
     const value = this.number(key);
     if (value === undefined || !(value > 0)) throw unsupported(`a model without ${this.prefix}.${key}`);
     return value;
+  }
+
+  flag(key: string): boolean | undefined {
+    const value = this.metadata.get(`${this.prefix}.${key}`);
+    return value?.type === 'bool' ? value.value : undefined;
   }
 
   text(key: string): string | undefined {
