@@ -16,7 +16,9 @@ import {
   type RunnableMethods,
   scoresOf,
 } from '../measure/methods.js';
+import { measurePrediction, type Prediction } from '../measure/measure-prediction.js';
 import { type MixedGain, mixedGains } from '../measure/mixed-gain.js';
+import { type KlPrediction, predictKl } from '../measure/predict.js';
 import type { Method, Score } from '../measure/score.js';
 import { pricesFromScores, type ReferencePrice, referencePrices } from '../measure/score-prices.js';
 import { writeScores } from '../measure/scores-file.js';
@@ -25,7 +27,7 @@ import type { Wanted } from '../measure/wanted.js';
 import { weightErrors } from '../measure/weight-errors.js';
 import { openModel } from '../model/open.js';
 import type { SourceModel, TensorRole } from '../model/types.js';
-import { type Choice, storageOptions, type TensorOptions } from '../plan/index.js';
+import { type Choice, parseSize, solve, storageOptions, type TensorOptions } from '../plan/index.js';
 import { unknownScheme } from '../plan/named-scheme.js';
 import { findScheme, type SchemeId } from '../plan/schemes.js';
 import { inRun, type RunContext } from '../run/context.js';
@@ -54,6 +56,8 @@ export interface AnalyzeOptions extends Omit<
   readonly scores?: string;
   /** Share of all weights that are reported as the most important ones; default 0.0001. */
   readonly coverage?: number;
+  /** Whole plans whose true loss is measured to predict that of others; default 6, 0 for no prediction. */
+  readonly plans?: number;
   /** Fails where no work of an earlier analysis is kept. What is kept is used in any case. */
   readonly resume?: boolean;
 }
@@ -97,6 +101,8 @@ export interface AnalyzeResult {
   readonly medianRelativeError: number | null;
   /** What mixed precision is expected to gain over one scheme for all, by the prices; empty where there are none. */
   readonly gains: readonly MixedGain[];
+  /** Expected losses of whole plans; null where no method knows nats or no plans were measured. */
+  readonly prediction: PredictedLosses | null;
   readonly superWeights: SuperWeights;
   /** Where the scores went; null where no file was asked for. */
   readonly scoresPath: string | null;
@@ -133,6 +139,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
     calibration,
     text,
     gradientText: texts.search,
+    memoryBytes: options.memory === undefined ? undefined : parseSize(options.memory),
     samples: options.samples,
     wanted,
     chosenSchemes: schemes !== undefined,
@@ -146,6 +153,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   const shares = combine(sets, weights);
   const references = referencePrices(sets, weights, shares);
   const choices = references.size === 0 ? [] : yield* priceAll(input, storage, sets, references);
+  const prediction = yield* predictLosses(input, choices, options);
   const superWeights = yield* findSuperWeights(input, texts.calibration, options.coverage);
   if (options.scores !== undefined) await writeScores(path.resolve(options.scores), sets);
   const { name, architecture, sha256, parameterCount } = model;
@@ -170,6 +178,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
     tensors: describeTensors(wanted, { sets, shares, references, choices }),
     medianRelativeError: medianRelativeError(references),
     gains: choices.length === 0 ? [] : mixedGains(storage, choices, parameterCount),
+    prediction,
     superWeights,
     scoresPath: options.scores === undefined ? null : path.resolve(options.scores),
   };
@@ -227,6 +236,35 @@ async function* priceAll(
     const prices = result.reduce((sum, { candidates }) => sum + candidates.length, 0);
     return { result, cached, summary: `${prices.toLocaleString('en')} prices` };
   });
+}
+
+/** What plans are expected to lose, by a fit to some that were measured. */
+export interface PredictedLosses extends Prediction {
+  /** Best plans by the prices at common sizes. */
+  readonly sizes: readonly (KlPrediction & { readonly bitsPerWeight: number })[];
+}
+
+/** Bits per weight whose plans are predicted, where the model can be made as small. */
+const COMMON_BITS = [2.5, 3, 3.5, 4, 4.5, 5, 6];
+
+async function* predictLosses(
+  { run, model, calibration, text }: MethodInput,
+  choices: readonly Choice[],
+  { plans }: AnalyzeOptions,
+): Work<PredictedLosses | null> {
+  if (choices.length === 0 || plans === 0) return null;
+  const { parameterCount } = model;
+  const options = { parameterCount, plans, seed: run.seed };
+  const prediction = yield* measurePrediction({ run, model, calibration, text }, choices, options);
+  const smallest = choices.reduce(
+    (sum, { candidates }) => sum + Math.min(...candidates.map(({ bytes }) => bytes)),
+    0,
+  );
+  const sizes = COMMON_BITS.filter((bits) => bits * parameterCount >= 8 * smallest).map((bitsPerWeight) => {
+    const { klNats } = solve(choices, (bitsPerWeight * parameterCount) / 8);
+    return { bitsPerWeight, ...predictKl(prediction.fit, klNats) };
+  });
+  return { ...prediction, sizes };
 }
 
 function describeTensors(

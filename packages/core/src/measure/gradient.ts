@@ -11,7 +11,7 @@ import type { RunEvent, Work } from '../run/events.js';
 import { stage } from '../run/work.js';
 import type { FisherPrice } from './fisher.js';
 import { type Gathered, gatherMissing } from './gather.js';
-import { type Gradients, measureGradients } from './gradients.js';
+import { describeGradients, type Gradients, measureGradients } from './gradients.js';
 import { gramPlace, type GramPlace, type Grams } from './grams.js';
 import type { MethodInput } from './method.js';
 import type { Method, Score } from './score.js';
@@ -22,13 +22,12 @@ const SAMPLE_WEIGHTS = 1 << 15;
 
 /** The scores of every wanted scheme, from gradients of sequences spread over the text. */
 export async function* gradientScores(input: MethodInput): Work<Score[]> {
-  const { run, model, calibration, gradientText: text, samples, wanted } = input;
+  const { run, model, calibration, gradientText: text, samples, memoryBytes, wanted } = input;
   return yield* stage('measure', `gradients on ${text.name}`, async function* () {
-    const gradients = yield* measureGradients(run, model, text, { samples });
+    const gradients = yield* measureGradients(run, model, text, { samples, memoryBytes });
     const prices = yield* gradientPrices(run, model, calibration, gradients, wanted);
     const scores = scoresOfPrices('gradient', wanted, prices.values);
-    const tokens = gradients.paths.length * text.contextTokens;
-    const summary = `gradients of ${tokens.toLocaleString('en')} tokens, ${scores.length.toLocaleString('en')} scores`;
+    const summary = `${describeGradients(gradients, text)}, ${scores.length.toLocaleString('en')} scores`;
     return { result: scores, summary, cached: gradients.cached && prices.cached };
   });
 }

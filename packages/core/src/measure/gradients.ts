@@ -37,6 +37,8 @@ export interface Gradients {
   /** Names what they were measured on, and how. */
   readonly hash: string;
   readonly cached: boolean;
+  /** Bytes that measuring them was reckoned to take; null where nothing had to be measured. */
+  readonly memoryBytes: number | null;
 }
 
 /** Whether gradients of the model can be measured; the engine has the last word. */
@@ -70,6 +72,7 @@ export async function* measureGradients(
     return chunks.filter((_, at) => found[at] === null);
   };
   const cached = (await absent()).length === 0;
+  let memoryBytes: number | null = null;
   yield* streamed<RunEvent, void>(async (emit) => {
     let done = samples - (await absent()).length;
     const progress = (): void =>
@@ -104,6 +107,7 @@ export async function* measureGradients(
             signal: run.signal,
             onEvent: (event) => {
               if (event.type === 'memory') {
+                memoryBytes = event.predictedBytes;
                 emit({ type: 'note', level: 'verbose', message: describeMemory(event) });
                 return;
               }
@@ -127,10 +131,19 @@ export async function* measureGradients(
   });
   const paths = chunks.map((index) => run.store.pathOf(taskOf(index), 'safetensors'));
   const hash = sha256(JSON.stringify([model.sha256, tokensHash(text), samples, firstScored, run.seed]));
-  return { paths, labels: positions - firstScored, hash, cached };
+  return { paths, labels: positions - firstScored, hash, cached, memoryBytes };
 }
 
 function describeMemory(event: { predictedBytes: number; onDisk: boolean; lanes: number }): string {
   const place = event.onDisk ? 'activations on disk' : 'activations in memory';
   return `gradients take ${Math.ceil(event.predictedBytes / 1e6)} MB on ${event.lanes} threads, ${place}`;
+}
+
+/** `gradients of 4,096 tokens in 86 MB` */
+export function describeGradients(
+  { paths, memoryBytes }: Gradients,
+  { contextTokens }: TokenizedText,
+): string {
+  const tokens = `gradients of ${(paths.length * contextTokens).toLocaleString('en')} tokens`;
+  return memoryBytes === null ? tokens : `${tokens} in ${Math.ceil(memoryBytes / 1e6)} MB`;
 }

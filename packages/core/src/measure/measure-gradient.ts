@@ -8,7 +8,7 @@ import { stage } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
 import type { Gathered } from './gather.js';
 import { gradientPrices } from './gradient.js';
-import { type GradientOptions, type Gradients, measureGradients } from './gradients.js';
+import { describeGradients, type GradientOptions, type Gradients, measureGradients } from './gradients.js';
 import { type GroupSelector, measureLater } from './measure.js';
 import { membersOf, schemeGroups } from './scheme-groups.js';
 import type { Wanted } from './wanted.js';
@@ -50,10 +50,9 @@ export async function* measureByGradient(
     }));
     const all = yield* measureLater(measured, wanted, select, pricesOf);
     const prices = all.values.reduce((sum, item) => sum + item.errors.size, 0);
-    const tokens = gradients.paths.length * text.contextTokens;
     return {
       result: all.values,
-      summary: `gradients of ${tokens.toLocaleString('en')} tokens, ${prices.toLocaleString('en')} prices`,
+      summary: `${describeGradients(gradients, text)}, ${prices.toLocaleString('en')} prices`,
       cached: gradients.cached && begun.cached && all.cached,
     };
   });

@@ -18,6 +18,8 @@ export interface MethodInput {
   readonly gradientText: TokenizedText;
   /** Sequences that were asked for; undefined where each method takes what it needs. */
   readonly samples: number | undefined;
+  /** Bytes that taking gradients may take; without, the machine's memory. */
+  readonly memoryBytes?: number;
   /** The tensors to score, with the schemes that each may be scored in. */
   readonly wanted: readonly Wanted[];
   /** True where the schemes were asked for by name: then every one is scored, whatever it costs. */

@@ -46,7 +46,7 @@ export interface BaselineLimits {
   readonly groupVariants: number;
 }
 
-const defaultLimits: BaselineLimits = { baselineBytes: 384 * 2 ** 20, groupVariants: 16 };
+const defaultLimits: BaselineLimits = { baselineBytes: 128 * 2 ** 20, groupVariants: 16 };
 
 /**
  * Measures variants in the order given.

@@ -11,7 +11,6 @@ import type { TransformerShape } from './shape.js';
 import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
 import { alignedFloats, loadVector, loadWeights, type WeightArray, weightArray } from './weights.js';
 
-/** Bytes that a slab of the head takes, both ways round. */
 const SLAB_BYTES = 64 * 2 ** 20;
 
 export interface HeadSettings {
@@ -22,6 +21,8 @@ export interface HeadSettings {
   readonly lanes: number;
   readonly seed: number;
   readonly firstScored: number;
+  /** Bytes that a slab of the head takes, both ways round; default 64 MiB. */
+  readonly headSlabBytes?: number;
 }
 
 /** One sequence at the head. */
@@ -52,8 +53,8 @@ export class Head {
   private loaded: number | null = null;
 
   private constructor(settings: HeadSettings, tensor: StoredTensor, gains: Float32Array) {
-    const { model, positions, lanes } = settings;
-    const rows = Math.min(tensor.rows, Math.max(1, Math.floor(SLAB_BYTES / (8 * model.width))));
+    const { model, positions, lanes, headSlabBytes = SLAB_BYTES } = settings;
+    const rows = Math.min(tensor.rows, Math.max(1, Math.floor(headSlabBytes / (8 * model.width))));
     this.settings = settings;
     this.tensor = tensor;
     this.slab = weightArray(model.width, rows, true);

@@ -29,6 +29,8 @@ export interface PassSettings {
   readonly firstScored: number;
   /** Where kept activations go; null keeps them in memory. */
   readonly scratchPath: string | null;
+  /** Bytes that a slab of the output head takes; default 64 MiB. */
+  readonly headSlabBytes?: number;
 }
 
 export interface Sequence {

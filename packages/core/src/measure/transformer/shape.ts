@@ -62,7 +62,7 @@ export function readTransformerShape(
     epsilon: keys.required('attention.layer_norm_rms_epsilon'),
     activation: gemma ? 'gelu' : 'silu',
     embeddingScale: gemma ? Math.fround(Math.sqrt(width)) : 1,
-    attentionScale: attentionScale(keys, architecture, { width, heads, headSize, blocks: count }),
+    attentionScale: attentionScale(architecture, { width, heads, headSize, blocks: count }),
     logitLimit: limit === 0 ? null : limit,
     blocks: Array.from({ length: count }, (_, index) => blockShape(keys, architecture, index, headSize)),
     tied: !hasTensor('output.weight'),
@@ -78,14 +78,12 @@ function architectureOf(metadata: GgufMetadata): Architecture {
 }
 
 function attentionScale(
-  keys: Keys,
   architecture: Architecture,
   { width, heads, headSize, blocks }: { width: number; heads: number; headSize: number; blocks: number },
 ): number {
   // The 27B model of Gemma 3 alone divides by the width of a head as if heads filled the model's width.
-  if (architecture === 'gemma3') return 1 / Math.sqrt(blocks === 62 ? width / heads : headSize);
-  const given = architecture === 'llama' ? (keys.number('attention.scale') ?? 0) : 0;
-  return given === 0 ? 1 / Math.sqrt(headSize) : given;
+  const largest = architecture === 'gemma3' && blocks === 62;
+  return 1 / Math.sqrt(largest ? Math.floor(width / heads) : headSize);
 }
 
 function blockShape(keys: Keys, architecture: Architecture, index: number, headSize: number): BlockShape {
