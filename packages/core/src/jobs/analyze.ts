@@ -16,7 +16,7 @@ import {
   type RunnableMethods,
   scoresOf,
 } from '../measure/methods.js';
-import { measurePrediction, type Prediction } from '../measure/measure-prediction.js';
+import { canPredict, measurePrediction, type Prediction } from '../measure/measure-prediction.js';
 import { type MixedGain, mixedGains } from '../measure/mixed-gain.js';
 import { type KlPrediction, predictKl } from '../measure/predict.js';
 import type { Method, Score } from '../measure/score.js';
@@ -124,6 +124,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   const model = yield* openModel(options.model, { store, token: options.token, signal });
   for (const file of outputs) await refuseSource(file, model);
   const { runnable, left } = methodsFor(model, asked);
+  const storage = chosenOptions(storageOptions(model.tensors), schemes);
   await refuseNonFiniteWeights(run, model);
   const texts = await prepareTexts(run, model, corpus, options);
   const text = sequencesOf(texts.search, options);
@@ -131,8 +132,6 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   if (left.length > 0) yield leftOut(model, { runnable, left });
   const calibration = yield* calibrationFor(run, model, texts, options);
 
-  const storage = chosenOptions(storageOptions(model.tensors), schemes);
-  const wanted = wantedOf(storage);
   const input: MethodInput = {
     run,
     model,
@@ -141,7 +140,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
     gradientText: texts.search,
     memoryBytes: options.memory === undefined ? undefined : parseSize(options.memory),
     samples: options.samples,
-    wanted,
+    wanted: wantedOf(storage),
     chosenSchemes: schemes !== undefined,
   };
   const sets: ScoreSet[] = [];
@@ -175,7 +174,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
       scores: scores.length,
     })),
     methodsLeftOut: left,
-    tensors: describeTensors(wanted, { sets, shares, references, choices }),
+    tensors: describeTensors(input.wanted, { sets, shares, references, choices }),
     medianRelativeError: medianRelativeError(references),
     gains: choices.length === 0 ? [] : mixedGains(storage, choices, parameterCount),
     prediction,
@@ -255,6 +254,7 @@ async function* predictLosses(
   if (choices.length === 0 || plans === 0) return null;
   const { parameterCount } = model;
   const options = { parameterCount, plans, seed: run.seed };
+  if (plans === undefined && !canPredict(choices, options)) return null;
   const prediction = yield* measurePrediction({ run, model, calibration, text }, choices, options);
   const smallest = choices.reduce(
     (sum, { candidates }) => sum + Math.min(...candidates.map(({ bytes }) => bytes)),

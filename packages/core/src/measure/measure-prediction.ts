@@ -58,6 +58,11 @@ export async function* measurePrediction(
   });
 }
 
+/** Whether the choices leave plans apart whose losses can be told from each other. */
+export function canPredict(choices: readonly Choice[], options: PredictionOptions): boolean {
+  return spreadPlans(choices, options).length > 1;
+}
+
 interface PricedPlan {
   readonly variant: Variant;
   readonly bitsPerWeight: number;

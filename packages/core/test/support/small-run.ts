@@ -12,8 +12,6 @@ import type { RunEvent } from '../../src/run/events.js';
 import { orator } from './jobs.js';
 import { temporaryFolder } from './temporary.js';
 
-const entry = fileURLToPath(new URL('../jobs/entries/quantize.mjs', import.meta.url));
-
 export const smallRun = {
   model: orator,
   size: 13_000_000,
@@ -36,27 +34,40 @@ export type Line =
       readonly message: string;
     };
 
-export interface Program {
+export interface Program<Said = Line> {
   readonly child: ChildProcess;
   /** All lines, after the program's end. */
-  readonly ended: Promise<readonly Line[]>;
+  readonly ended: Promise<readonly Said[]>;
 }
 
-/** Starts the job in a process group of its own; `shell` may wrap it, `"$@"` being the command. */
-export function startProgram(
-  options: QuantizeOptions,
-  { onLine = () => undefined, shell }: { onLine?: (line: Line) => void; shell?: string } = {},
-): Program {
+interface Watch<Said> {
+  readonly onLine?: (line: Said) => void;
+  /** May wrap the command, which is `"$@"`. */
+  readonly shell?: string;
+}
+
+/** Starts the job in a process group of its own. */
+export function startProgram(options: QuantizeOptions, watch: Watch<Line> = {}): Program {
+  return startEntry('quantize', options, watch);
+}
+
+/** Starts a program of `jobs/entries` in a process group of its own. */
+export function startEntry<Said>(
+  name: string,
+  options: object,
+  { onLine = () => undefined, shell }: Watch<Said> = {},
+): Program<Said> {
+  const entry = fileURLToPath(new URL(`../jobs/entries/${name}.mjs`, import.meta.url));
   const command = [process.execPath, entry, JSON.stringify(options)];
   const [program, ...rest] = shell === undefined ? command : ['/bin/sh', '-c', shell, 'sh', ...command];
   const child = spawn(program, rest, { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
-  const lines: Line[] = [];
+  const lines: Said[] = [];
   createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (text) => {
-    const line = JSON.parse(text) as Line;
+    const line = JSON.parse(text) as Said;
     lines.push(line);
     onLine(line);
   });
-  const ended = new Promise<readonly Line[]>((resolve) => child.once('close', () => resolve(lines)));
+  const ended = new Promise<readonly Said[]>((resolve) => child.once('close', () => resolve(lines)));
   return { child, ended };
 }
 
