@@ -139,15 +139,16 @@ async function* tables(on: Setting, { name, methods, measureAll }: ModelCase): W
     ...reliabilityRows(name, ranked, singles),
     ...(measureAll ? [scalingRow(name, pairs, singles, errors.values)] : []),
     ...estimates.flatMap((estimate) =>
-      rankingRows(name, estimate, ranked, singles, judged(rankingBars, estimate)),
+      rankingRows(name, estimate, measureAll ? pairs : ranked, singles, judged(rankingBars, estimate)),
     ),
     ...(yield* predictionRows(
       name,
       on,
       space,
-      forPlans
-        .filter(({ inNats }) => inNats)
-        .map((estimate) => ({ estimate, bars: judged(predictionBars, estimate) })),
+      [...forPlans.filter(({ inNats }) => inNats), truthAsEstimate(singles)].map((estimate) => ({
+        estimate,
+        bars: judged(predictionBars, estimate),
+      })),
     )),
     ...(yield* allocationRows(
       name,
@@ -157,6 +158,12 @@ async function* tables(on: Setting, { name, methods, measureAll }: ModelCase): W
       forPlans.map((estimate) => ({ estimate, bar: judged(allocationBar, estimate) })),
     )),
   ];
+}
+
+/** What plans could be predicted by if every single loss were known: the rest is what tensors do together. */
+function truthAsEstimate(singles: Truth): Estimate {
+  const values = new Map([...singles].map(([id, { klNats }]) => [id, klNats]));
+  return { method: 'true single losses', inNats: true, knowsSchemes: true, values };
 }
 
 /** How well losses of some schemes follow from those of others, where all are known. */

@@ -12,7 +12,10 @@ export interface RankingBars {
   readonly scale: Bar;
 }
 
-/** Rows of one method. @param all those that are ranked */
+/**
+ * Rows of one method.
+ * @param all every pair with a true loss; those of a width are ranked
+ */
 export function rankingRows(
   name: string,
   estimate: Estimate,
@@ -22,7 +25,7 @@ export function rankingRows(
 ): Row[] {
   const about = `${name}: ${estimate.method}`;
   // A method of blocks says nothing of what stands outside of them.
-  const pairs = all.filter(({ id }) => estimate.values.has(id));
+  const pairs = all.filter(({ id, bits }) => bits !== null && estimate.values.has(id));
   const rows: Row[] = [];
   if (estimate.knowsSchemes) rows.push(orderRow(about, 'all pairs', estimate, pairs, truth, bars?.all));
   for (const bits of widthsOf(pairs)) {
@@ -31,9 +34,9 @@ export function rankingRows(
   }
   if (!estimate.inNats) return rows;
   rows.push(scaleRow(about, 'median pair', estimate, pairs, truth, bars?.scale));
-  for (const bits of widthsOf(pairs)) {
-    const members = pairs.filter((pair) => pair.bits === bits);
-    rows.push(scaleRow(about, `${bits} bits`, estimate, members, truth));
+  for (const scheme of new Set(all.map((pair) => pair.scheme))) {
+    const members = all.filter((pair) => pair.scheme === scheme && truth.has(pair.id));
+    rows.push(scaleRow(about, scheme, estimate, members, truth));
   }
   for (const role of new Set(pairs.map(({ tensor }) => tensor.role))) {
     const members = pairs.filter(({ tensor }) => tensor.role === role);
