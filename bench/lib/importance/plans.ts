@@ -73,38 +73,44 @@ export class PlanSpace {
     return { id, picks, bitsPerWeight: (bytes * 8) / this.parameterCount };
   }
 
-  /** Draws schemes by probabilities that favour small or large ones as much as the size asks, then steps until it fits. */
+  /** Draws schemes near the size or far from it, as much as this plan's spread says, then steps until it fits. */
   private randomPlan(id: string, target: number, uniform: () => number): LadderPlan {
-    const tilt = this.tiltFor(target);
-    let plan = this.planOf(
-      id,
-      this.options.map((pairs) => draw(pairs, tilt, uniform())),
-    );
+    const spread = LEAST_SPREAD + (MOST_SPREAD - LEAST_SPREAD) * uniform();
+    const centre = this.centreFor(target, spread);
+    const pick = (pairs: readonly Pair[]): Pair => draw(pairs, shares(pairs, centre, spread), uniform());
+    let plan = this.planOf(id, this.options.map(pick));
     for (let step = 0; step < STEPS && Math.abs(plan.bitsPerWeight - target) > TOLERANCE; step++) {
       const at = Math.floor(uniform() * this.options.length);
-      const pick = draw(this.options[at], tilt, uniform());
-      const other = this.planOf(id, plan.picks.with(at, pick));
+      const other = this.planOf(id, plan.picks.with(at, pick(this.options[at])));
       if (Math.abs(other.bitsPerWeight - target) < Math.abs(plan.bitsPerWeight - target)) plan = other;
     }
     return plan;
   }
 
-  /** By bisection: the expected size grows with the tilt. */
-  private tiltFor(target: number): number {
-    let [low, high] = [-20, 20];
+  /** By bisection: the expected size grows with the centre. */
+  private centreFor(target: number, spread: number): number {
+    let [low, high] = [-40, 60];
     for (let step = 0; step < 60; step++) {
-      const tilt = (low + high) / 2;
+      const centre = (low + high) / 2;
       const bytes = this.options.reduce(
         (sum, pairs) =>
-          sum + shares(pairs, tilt).reduce((mean, share, index) => mean + share * bytesOf(pairs[index]), 0),
+          sum +
+          shares(pairs, centre, spread).reduce(
+            (expected, share, index) => expected + share * bytesOf(pairs[index]),
+            0,
+          ),
         this.keptBytes,
       );
-      if ((bytes * 8) / this.parameterCount < target) low = tilt;
-      else high = tilt;
+      if ((bytes * 8) / this.parameterCount < target) low = centre;
+      else high = centre;
     }
     return (low + high) / 2;
   }
 }
+
+/** Bits per weight: what schemes of one random plan differ by, about. Some plans mix neighbours, some everything. */
+const LEAST_SPREAD = 0.5;
+const MOST_SPREAD = 2;
 
 /** Bits per weight that a random plan may miss its size by, and how long it is improved. */
 const TOLERANCE = 0.02;
@@ -122,14 +128,17 @@ function bytesOf({ tensor, scheme }: Pair): number {
   return storedBytes(scheme, tensor.shape);
 }
 
-function shares(pairs: readonly Pair[], tilt: number): number[] {
-  const weights = pairs.map(({ scheme }) => Math.exp(tilt * bitsPerWeight(scheme)));
+/** Probabilities of the schemes: a bell around the centre. */
+function shares(pairs: readonly Pair[], centre: number, spread: number): number[] {
+  const exponents = pairs.map(({ scheme }) => -((bitsPerWeight(scheme) - centre) ** 2) / (2 * spread ** 2));
+  const largest = Math.max(...exponents);
+  const weights = exponents.map((exponent) => Math.exp(exponent - largest));
   const sum = weights.reduce((total, weight) => total + weight, 0);
   return weights.map((weight) => weight / sum);
 }
 
-function draw(pairs: readonly Pair[], tilt: number, at: number): Pair {
+function draw(pairs: readonly Pair[], probabilities: readonly number[], at: number): Pair {
   let passed = 0;
-  const found = shares(pairs, tilt).findIndex((share) => (passed += share) > at);
+  const found = probabilities.findIndex((share) => (passed += share) > at);
   return pairs[found < 0 ? pairs.length - 1 : found];
 }
