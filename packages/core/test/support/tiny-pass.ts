@@ -1,0 +1,49 @@
+/** A pass over a model file, and what its logits say of labels. */
+import { readFile } from 'node:fs/promises';
+import { MemorySource, readGguf } from '@bitsmith/formats';
+import type { Engine } from '@bitsmith/ggml';
+import { type PassSettings, SequencePass } from '../../src/measure/transformer/sequence-gradients.js';
+import { readTransformerShape, type TransformerShape } from '../../src/measure/transformer/shape.js';
+import { WeightFiles } from '../../src/model/weight-files.js';
+
+export interface OpenedPass extends AsyncDisposable {
+  readonly pass: SequencePass;
+  readonly model: TransformerShape;
+}
+
+export async function openPass(
+  engine: Engine,
+  file: string,
+  settings: Partial<PassSettings> & { readonly positions: number },
+): Promise<OpenedPass> {
+  const files = await WeightFiles.open([file]);
+  try {
+    const { metadata } = await readGguf(new MemorySource(await readFile(file)));
+    const model = readTransformerShape(metadata, (name) => files.has(name));
+    const defaults = { lanes: 1, seed: 1, firstScored: 0, scratchPath: null };
+    const pass = await SequencePass.open({ engine, files, model, ...defaults, ...settings });
+    const close = async (): Promise<void> => {
+      pass.dispose();
+      await files.close();
+    };
+    return { pass, model, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+/** Summed log-probability of the labels that are not below zero. */
+export function logProbability(logits: Float32Array, labels: Int32Array): number {
+  const vocabulary = logits.length / labels.length;
+  let sum = 0;
+  labels.forEach((label, position) => {
+    if (label < 0) return;
+    const row = logits.subarray(position * vocabulary, (position + 1) * vocabulary);
+    const most = row.reduce((a, b) => Math.max(a, b), -Infinity);
+    let total = 0;
+    for (const logit of row) total += Math.exp(logit - most);
+    sum += row[label] - most - Math.log(total);
+  });
+  return sum;
+}
