@@ -253,7 +253,13 @@ export function tinyTokens(count: number, vocabulary: number, seed: number): Int
   return Int32Array.from({ length: count }, () => Math.floor(random() * vocabulary));
 }
 
-/** Changes single float32 weights of a file in place, and changes them back. */
+interface Weight {
+  readonly tensor: string;
+  readonly row: number;
+  readonly column: number;
+}
+
+/** Changes float32 weights of a file in place, and changes them back. */
 export class WeightEditor {
   private readonly file: string;
 
@@ -263,29 +269,44 @@ export class WeightEditor {
 
   /** Adds `change` to one weight, as float32, while `work` runs; `work` gets what was really added. */
   async during<Result>(
-    { tensor, row, column }: { tensor: string; row: number; column: number },
+    { tensor, row, column }: Weight,
     change: number,
     work: (added: number) => Promise<Result>,
   ): Promise<Result> {
+    return await this.changing(tensor, ({ rowLength, values }) => {
+      const place = row * rowLength + column;
+      const before = values[place];
+      values[place] += change;
+      return () => work(values[place] - before);
+    });
+  }
+
+  /** Adds noise to all weights of a tensor while `work` runs. */
+  async noising(tensor: string, noise: () => number, work: () => Promise<void>): Promise<void> {
+    await this.changing(tensor, ({ values }) => {
+      for (let i = 0; i < values.length; i++) values[i] += noise();
+      return work;
+    });
+  }
+
+  private async changing<Result>(
+    tensor: string,
+    change: (weights: { rowLength: number; values: Float32Array }) => () => Promise<Result>,
+  ): Promise<Result> {
     const files = await WeightFiles.open([this.file]);
-    const { offset, rowBytes } = files.tensor(tensor);
+    const { offset, byteLength, rowLength } = files.tensor(tensor);
     await files.close();
-    const place = offset + row * rowBytes + 4 * column;
     const handle = await open(this.file, 'r+');
-    const bytes = new DataView(new ArrayBuffer(4));
     try {
-      await handle.read(bytes, 0, 4, place);
-      const before = bytes.getFloat32(0, true);
-      const after = Math.fround(before + change);
-      const write = async (value: number): Promise<void> => {
-        bytes.setFloat32(0, value, true);
-        await handle.write(bytes, 0, 4, place);
-      };
-      await write(after);
+      const before = new Float32Array(byteLength / 4);
+      await handle.read(new Uint8Array(before.buffer), 0, byteLength, offset);
+      const values = before.slice();
+      const work = change({ rowLength, values });
+      await handle.write(new Uint8Array(values.buffer), 0, byteLength, offset);
       try {
-        return await work(after - before);
+        return await work();
       } finally {
-        await write(before);
+        await handle.write(new Uint8Array(before.buffer), 0, byteLength, offset);
       }
     } finally {
       await handle.close();
