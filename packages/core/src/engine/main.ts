@@ -7,6 +7,7 @@ import { runVerify } from '../encode/verify-task.js';
 import { runEvaluate } from '../evaluate/task.js';
 import { runGradient } from '../measure/gradient-task.js';
 import { runGrams } from '../measure/gram-task.js';
+import { runInnerProducts } from '../measure/inner-products-task.js';
 import { runPrices } from '../measure/price-task.js';
 import { runErrors } from '../measure/errors-task.js';
 import { runSpikes } from '../measure/spikes-task.js';
@@ -24,6 +25,7 @@ const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   gradient: runGradient,
   prices: runPrices,
   grams: runGrams,
+  'inner-products': runInnerProducts,
   variants: runVariants,
   spikes: runSpikes,
   'top-weights': runTopWeights,

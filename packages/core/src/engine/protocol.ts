@@ -10,6 +10,7 @@ import type { VerifyTask } from '../encode/verify-task.js';
 import type { EvaluateTask } from '../evaluate/task.js';
 import type { GradientTask } from '../measure/gradient-task.js';
 import type { GramTask } from '../measure/gram-task.js';
+import type { InnerProductsTask } from '../measure/inner-products-task.js';
 import type { PriceTask } from '../measure/price-task.js';
 import type { ErrorsTask } from '../measure/errors-task.js';
 import type { SpikesTask } from '../measure/spikes-task.js';
@@ -26,6 +27,7 @@ export interface EngineTasks {
   gradient: GradientTask;
   prices: PriceTask;
   grams: GramTask;
+  'inner-products': InnerProductsTask;
   variants: VariantsTask;
   spikes: SpikesTask;
   'top-weights': TopWeightsTask;

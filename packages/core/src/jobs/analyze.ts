@@ -16,7 +16,14 @@ import {
   type RunnableMethods,
   scoresOf,
 } from '../measure/methods.js';
-import { canPredict, measurePrediction, type Prediction } from '../measure/measure-prediction.js';
+import type { InteractionAudit } from '../measure/interactions.js';
+import { measureInteractions } from '../measure/measure-interactions.js';
+import {
+  canPredict,
+  measurePrediction,
+  type Prediction,
+  priceOfPlan,
+} from '../measure/measure-prediction.js';
 import { type MixedGain, mixedGains } from '../measure/mixed-gain.js';
 import { type KlPrediction, predictKl } from '../measure/predict.js';
 import type { Method, Score } from '../measure/score.js';
@@ -58,6 +65,8 @@ export interface AnalyzeOptions extends Omit<
   readonly coverage?: number;
   /** Whole plans whose true loss is measured to predict that of others; default 6, 0 for no prediction. */
   readonly plans?: number;
+  /** Tests whether tensors interact, on 128 sequences. Default false. */
+  readonly interactions?: boolean;
   /** Fails where no work of an earlier analysis is kept. What is kept is used in any case. */
   readonly resume?: boolean;
 }
@@ -103,6 +112,8 @@ export interface AnalyzeResult {
   readonly gains: readonly MixedGain[];
   /** Expected losses of whole plans; null where no method knows nats or no plans were measured. */
   readonly prediction: PredictedLosses | null;
+  /** Null where the test was not asked for. */
+  readonly interactions: InteractionAudit | null;
   readonly superWeights: SuperWeights;
   /** Where the scores went; null where no file was asked for. */
   readonly scoresPath: string | null;
@@ -152,7 +163,11 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   const shares = combine(sets, weights);
   const references = referencePrices(sets, weights, shares);
   const choices = references.size === 0 ? [] : yield* priceAll(input, storage, sets, references);
-  const prediction = yield* predictLosses(input, choices, options);
+  const interactions =
+    options.interactions === true
+      ? yield* measureInteractions(run, model, calibration, texts.search, input.wanted)
+      : null;
+  const prediction = yield* predictLosses(input, choices, interactions, options);
   const superWeights = yield* findSuperWeights(input, texts.calibration, options.coverage);
   if (options.scores !== undefined) await writeScores(path.resolve(options.scores), sets);
   const { name, architecture, sha256, parameterCount } = model;
@@ -178,6 +193,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
     medianRelativeError: medianRelativeError(references),
     gains: choices.length === 0 ? [] : mixedGains(storage, choices, parameterCount),
     prediction,
+    interactions,
     superWeights,
     scoresPath: options.scores === undefined ? null : path.resolve(options.scores),
   };
@@ -249,11 +265,12 @@ const COMMON_BITS = [2.5, 3, 3.5, 4, 4.5, 5, 6];
 async function* predictLosses(
   { run, model, calibration, text }: MethodInput,
   choices: readonly Choice[],
+  interactions: InteractionAudit | null,
   { plans }: AnalyzeOptions,
 ): Work<PredictedLosses | null> {
   if (choices.length === 0 || plans === 0) return null;
   const { parameterCount } = model;
-  const options = { parameterCount, plans, seed: run.seed };
+  const options = { parameterCount, plans, seed: run.seed, interactions };
   if (plans === undefined && !canPredict(choices, options)) return null;
   const prediction = yield* measurePrediction({ run, model, calibration, text }, choices, options);
   const smallest = choices.reduce(
@@ -261,8 +278,8 @@ async function* predictLosses(
     0,
   );
   const sizes = COMMON_BITS.filter((bits) => bits * parameterCount >= 8 * smallest).map((bitsPerWeight) => {
-    const { klNats } = solve(choices, (bitsPerWeight * parameterCount) / 8);
-    return { bitsPerWeight, ...predictKl(prediction.fit, klNats) };
+    const { picked } = solve(choices, (bitsPerWeight * parameterCount) / 8);
+    return { bitsPerWeight, ...predictKl(prediction.fit, priceOfPlan(choices, picked, interactions)) };
   });
   return { ...prediction, sizes };
 }

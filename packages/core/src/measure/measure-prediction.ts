@@ -4,6 +4,7 @@ import { solve } from '../plan/solve.js';
 import type { Work } from '../run/events.js';
 import { stage } from '../run/work.js';
 import type { Change, Variant } from './change.js';
+import { type InteractionAudit, interactionNats } from './interactions.js';
 import { fitKl, type KlFit, type MeasuredPlan } from './predict.js';
 import { gatherVariants, type LiveMeasurement } from './variants.js';
 
@@ -25,6 +26,8 @@ export interface PredictionOptions {
   /** Plans to measure; default 6. */
   readonly plans?: number;
   readonly seed: number;
+  /** Interactions that passed their tests enter the sums; null: none are known. */
+  readonly interactions: InteractionAudit | null;
 }
 
 /** Bits per weight of the largest plan measured, and of the smallest: where there is loss to tell. */
@@ -80,7 +83,7 @@ function spreadPlans(choices: readonly Choice[], options: PredictionOptions): Pr
     { length: count },
     (_, index) => least * (most / least) ** (index / Math.max(1, count - 1)),
   )
-    .map((bytes) => planAt(choices, bytes, parameterCount))
+    .map((bytes) => planAt(choices, bytes, options))
     .filter(({ variant, priceSum }) => {
       const key = JSON.stringify(variant.changes);
       if (seen.has(key) || priceSum <= 0) return false;
@@ -89,8 +92,12 @@ function spreadPlans(choices: readonly Choice[], options: PredictionOptions): Pr
     });
 }
 
-function planAt(choices: readonly Choice[], bytes: number, parameterCount: number): PricedPlan {
-  const { picked, bytes: taken, klNats } = solve(choices, bytes);
+function planAt(
+  choices: readonly Choice[],
+  bytes: number,
+  { parameterCount, interactions }: PredictionOptions,
+): PricedPlan {
+  const { picked, bytes: taken } = solve(choices, bytes);
   const changes = choices.flatMap(({ tensor, candidates, constraint }, index) => {
     const { scheme } = candidates[picked[index]];
     if (constraint?.kind === 'kept' || candidates.at(-1)?.scheme === scheme) return [];
@@ -100,8 +107,23 @@ function planAt(choices: readonly Choice[], bytes: number, parameterCount: numbe
   return {
     variant: { id: `${bitsPerWeight.toFixed(3)} bits per weight`, changes },
     bitsPerWeight,
-    priceSum: klNats,
+    priceSum: priceOfPlan(choices, picked, interactions),
   };
+}
+
+/** S of a plan: its prices, and what interactions that passed their tests add. */
+export function priceOfPlan(
+  choices: readonly Choice[],
+  picked: readonly number[],
+  interactions: InteractionAudit | null,
+): number {
+  const prices = new Map(
+    choices.map(({ tensor, candidates }, index) => [tensor, candidates[picked[index]].klNats]),
+  );
+  const sum = [...prices.values()].reduce((total, price) => total + price, 0);
+  return interactions === null
+    ? sum
+    : sum + interactionNats(interactions, (tensor) => prices.get(tensor) ?? 0);
 }
 
 function sumOf(choices: readonly Choice[], pick: (bytes: readonly number[]) => number): number {

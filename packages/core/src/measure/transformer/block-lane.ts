@@ -6,9 +6,10 @@
 import { ComputeGraph, type Engine, type GraphNode, Tape } from '@bitsmith/ggml';
 import { BlockLeaves, buildBlock } from './block.js';
 import type { BlockWeights } from './block-weights.js';
+import { storeInnerProduct } from './inner-products.js';
 import type { BlockShape, TransformerShape } from './shape.js';
 import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
-import { alignedFloats } from './weights.js';
+import { alignedFloats, type WeightArray } from './weights.js';
 
 export interface LaneSettings {
   readonly engine: Engine;
@@ -16,6 +17,8 @@ export interface LaneSettings {
   readonly positions: number;
   readonly ropeFactors: Float32Array | null;
   readonly weights: BlockWeights;
+  /** dW by matrix, where inner products with it are wanted. */
+  readonly changes: ReadonlyMap<string, Float32Array> | null;
 }
 
 export class BlockLane {
@@ -29,6 +32,8 @@ export class BlockLane {
   readonly inputGradient: Float32Array;
   /** By matrix, after a backward pass. */
   readonly squared: ReadonlyMap<string, SquaredGradient>;
+  /** <G, dW> by matrix, one number each, after a backward pass with changes. */
+  readonly inner: ReadonlyMap<string, Float32Array>;
   private readonly settings: LaneSettings;
   private readonly positionNumbers: Int32Array;
   private readonly forwards = new Map<string, ComputeGraph>();
@@ -37,7 +42,7 @@ export class BlockLane {
   private watched: ReadonlyMap<string, Float32Array> | null = null;
 
   constructor(settings: LaneSettings) {
-    const { model, positions, weights } = settings;
+    const { model, positions, weights, changes } = settings;
     const stream = (): Float32Array => alignedFloats(model.width * positions);
     this.settings = settings;
     this.input = stream();
@@ -48,6 +53,7 @@ export class BlockLane {
     this.squared = new Map(
       [...weights.matrices].map(([name, { shape }]) => [name, emptySquaredGradient(...shape)]),
     );
+    this.inner = new Map([...(changes?.keys() ?? [])].map((name) => [name, alignedFloats(1)]));
   }
 
   async forward(block: BlockShape, signal?: AbortSignal): Promise<void> {
@@ -119,7 +125,19 @@ export class BlockLane {
     graph.store(dx, this.inputGradient);
     for (const product of tape.products)
       storeSquaredGradient(graph, product, this.squared.get(product.name) as SquaredGradient);
+    this.storeInnerProducts(graph, tape);
     return graph;
+  }
+
+  private storeInnerProducts(graph: ComputeGraph, tape: Tape): void {
+    const { weights, changes } = this.settings;
+    for (const product of tape.products) {
+      const change = changes?.get(product.name);
+      const { shape } = weights.matrices.get(product.name) as WeightArray;
+      if (change === undefined) continue;
+      const into = this.inner.get(product.name) as Float32Array;
+      storeInnerProduct(graph, product, graph.leaf(change, ...shape), into);
+    }
   }
 
   private begin(): { graph: ComputeGraph; tape: Tape; x: ReturnType<ComputeGraph['leaf']> } {

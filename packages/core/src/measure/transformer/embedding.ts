@@ -37,6 +37,19 @@ export class EmbeddingRows {
     if (model.embeddingScale !== 1) for (let i = 0; i < values.length; i++) values[i] *= model.embeddingScale;
     return values;
   }
+
+  /** Adds the embedding's <G, dW> to a sequence's. `gradient` is that of the stream before the first block. */
+  async addInner(tokens: Int32Array, gradient: Float32Array, into: Map<string, number>): Promise<void> {
+    const { changes, model } = this.settings;
+    if (changes === undefined) return;
+    const change = new Float32Array(model.width);
+    let sum = into.get(NAME) ?? 0;
+    for (const [token, row] of sumByToken(model, tokens, gradient)) {
+      await changes.rows(NAME, token, change);
+      for (let column = 0; column < row.length; column++) sum += row[column] * change[column];
+    }
+    into.set(NAME, sum);
+  }
 }
 
 /** Adds the embedding's squares to those of a sequence. `gradient` is that of the stream before the first block. */

@@ -6,6 +6,7 @@
 import { ComputeGraph, type Engine, Tape } from '@bitsmith/ggml';
 import type { StoredTensor, WeightFiles } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
+import { storeInnerProduct, type WeightChanges } from './inner-products.js';
 import { bend, drawLabels, type DrawnLabels } from './random-labels.js';
 import type { TransformerShape } from './shape.js';
 import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
@@ -23,6 +24,8 @@ export interface HeadSettings {
   readonly firstScored: number;
   /** Bytes that a slab of the head takes, both ways round; default 64 MiB. */
   readonly headSlabBytes?: number;
+  /** Where inner products with changes are wanted. */
+  readonly changes?: WeightChanges;
 }
 
 /** One sequence at the head. */
@@ -43,12 +46,16 @@ export interface HeadResult {
    */
   readonly ownRows: { readonly tokens: readonly number[]; readonly values: Float32Array } | null;
   readonly draw: DrawnLabels;
+  /** <G, dW> of the head's matrix alone; 0 without changes. */
+  readonly inner: number;
 }
 
 export class Head {
   readonly tensor: StoredTensor;
   private readonly settings: HeadSettings;
   private readonly slab: WeightArray;
+  /** dW of the slab. */
+  private readonly change: Float32Array | null;
   private readonly lanes: HeadLane[];
   private loaded: number | null = null;
 
@@ -58,7 +65,11 @@ export class Head {
     this.settings = settings;
     this.tensor = tensor;
     this.slab = weightArray(model.width, rows, true);
-    this.lanes = Array.from({ length: lanes }, () => new HeadLane(settings, this.slab, gains, positions));
+    this.change = settings.changes === undefined ? null : alignedFloats(rows * model.width);
+    this.lanes = Array.from(
+      { length: lanes },
+      () => new HeadLane(settings, this.slab, this.change, gains, positions),
+    );
   }
 
   static async open(settings: HeadSettings): Promise<Head> {
@@ -115,6 +126,7 @@ export class Head {
       lane: this.lanes[index],
       logits: new Float32Array(positions * vocabulary),
       squared: emptySquaredGradient(model.width, vocabulary),
+      inner: 0,
     }));
     const each = (work: (entry: (typeof busy)[number]) => Promise<void>): Promise<void> =>
       inLanes(busy.length, busy, work);
@@ -126,14 +138,18 @@ export class Head {
     const draws = busy.map(({ item, logits }) => this.draw(item, logits));
     for (const first of this.slabStarts().toReversed()) {
       await this.load(first);
-      await each(({ lane, logits, squared }) => lane.takeBack(logits, vocabulary, first, squared, signal));
+      await this.loadChange(first);
+      await each(async (entry) => {
+        entry.inner += await entry.lane.takeBack(entry.logits, vocabulary, first, entry.squared, signal);
+      });
     }
     const ownRows = busy.map(({ item, lane, logits }) =>
       model.tied ? lane.ownRows(item.tokens, logits, vocabulary) : null,
     );
     await each(({ item, lane }) => lane.end(item.stream, signal));
-    return busy.map(({ squared }, index) => ({
+    return busy.map(({ squared, inner }, index) => ({
       squared,
+      inner,
       ownRows: ownRows[index],
       draw: draws[index],
     }));
@@ -164,6 +180,15 @@ export class Head {
     } else await loadWeights(engine, files, this.tensor, this.slab, lanes, first);
     this.loaded = first;
   }
+
+  private async loadChange(first: number): Promise<void> {
+    const { changes } = this.settings;
+    if (this.change === null || changes === undefined) return;
+    const [rowLength, rows] = this.slab.shape;
+    const count = Math.min(rows, this.tensor.rows - first);
+    this.change.fill(0, count * rowLength);
+    await changes.rows(this.tensor.name, first, this.change.subarray(0, count * rowLength));
+  }
 }
 
 function fillTransposed({ shape, values, transposed }: WeightArray): void {
@@ -186,8 +211,16 @@ class HeadLane {
   private readonly normBack: ComputeGraph;
   private readonly slab: WeightArray;
   private readonly positions: number;
+  /** <G, dW> of the slab. */
+  private readonly inner = alignedFloats(1);
 
-  constructor({ engine, model }: HeadSettings, slab: WeightArray, gains: Float32Array, positions: number) {
+  constructor(
+    { engine, model }: HeadSettings,
+    slab: WeightArray,
+    change: Float32Array | null,
+    gains: Float32Array,
+    positions: number,
+  ) {
     const { width } = model;
     const rows = slab.shape[1];
     this.slab = slab;
@@ -218,11 +251,10 @@ class HeadLane {
     const dy = this.back.leaf(this.part, rows, positions);
     const transposed = this.back.leaf(slab.transposed as Float32Array, rows, width);
     const sum = this.back.leaf(this.hiddenGradient, width, positions);
-    storeSquaredGradient(
-      this.back,
-      { input: this.back.leaf(this.hidden, width, positions), outputGradient: dy },
-      this.squared,
-    );
+    const product = { input: this.back.leaf(this.hidden, width, positions), outputGradient: dy };
+    storeSquaredGradient(this.back, product, this.squared);
+    if (change !== null)
+      storeInnerProduct(this.back, product, this.back.leaf(change, width, rows), this.inner);
     this.back.store(this.back.add(sum, this.back.multiply(transposed, dy)), this.hiddenGradient);
 
     this.normBack = new ComputeGraph(engine, 64);
@@ -264,14 +296,14 @@ class HeadLane {
     }
   }
 
-  /** Adds the slab's part of the way back, and its rows' and columns' squares. */
+  /** Adds the slab's part of the way back, and its rows' and columns' squares; returns its part of <G, dW>. */
   async takeBack(
     gradient: Float32Array,
     vocabulary: number,
     first: number,
     into: SquaredGradient,
     signal?: AbortSignal,
-  ): Promise<void> {
+  ): Promise<number> {
     const rows = this.slab.shape[1];
     const count = Math.min(rows, vocabulary - first);
     for (let position = 0; position < this.positions; position++) {
@@ -284,6 +316,7 @@ class HeadLane {
     into.energy.set(this.squared.energy.subarray(0, count), first);
     for (let column = 0; column < into.columns.length; column++)
       into.columns[column] += this.squared.columns[column];
+    return this.inner[0];
   }
 
   /** Rows of the head's gradient, sum_t dy_t[token] h_t, for the tokens of the sequence. */

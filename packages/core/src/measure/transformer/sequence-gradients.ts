@@ -14,9 +14,10 @@ import { type BlockWeights, blockTensorName, loadBlock, roomForBlock } from './b
 import { EmbeddingRows, meetEmbedding } from './embedding.js';
 import { GramSum } from './gram.js';
 import { Head, type HeadResult } from './head.js';
-import type { TransformerShape } from './shape.js';
+import type { WeightChanges } from './inner-products.js';
+import type { BlockShape, TransformerShape } from './shape.js';
 import type { SquaredGradient } from './squared-gradient.js';
-import { loadVector } from './weights.js';
+import { alignedFloats, loadVector } from './weights.js';
 
 export interface PassSettings {
   readonly engine: Engine;
@@ -31,6 +32,8 @@ export interface PassSettings {
   readonly scratchPath: string | null;
   /** Bytes that a slab of the output head takes; default 64 MiB. */
   readonly headSlabBytes?: number;
+  /** Changes of weights whose inner products with the gradients are wanted. */
+  readonly changes?: WeightChanges;
 }
 
 export interface Sequence {
@@ -44,6 +47,8 @@ export interface SequenceGradients {
   readonly labels: Int32Array;
   /** By tensor name. */
   readonly squared: ReadonlyMap<string, SquaredGradient>;
+  /** <G, dW> by tensor name; empty without changes. */
+  readonly inner: ReadonlyMap<string, number>;
 }
 
 /** Sequences whose inputs are summed at once. */
@@ -55,6 +60,8 @@ export class SequencePass {
   private readonly embedding: EmbeddingRows;
   private readonly room: BlockWeights;
   private readonly lanes: readonly BlockLane[];
+  /** dW of the block's matrices. */
+  private readonly changes: ReadonlyMap<string, Float32Array> | null;
 
   private constructor(
     settings: PassSettings,
@@ -62,24 +69,30 @@ export class SequencePass {
     embedding: EmbeddingRows,
     room: BlockWeights,
     lanes: readonly BlockLane[],
+    changes: ReadonlyMap<string, Float32Array> | null,
   ) {
     this.settings = settings;
     this.head = head;
     this.embedding = embedding;
     this.room = room;
     this.lanes = lanes;
+    this.changes = changes;
   }
 
   static async open(settings: PassSettings): Promise<SequencePass> {
     const { engine, files, model, positions } = settings;
     const ropeFactors = await loadRopeFactors(settings);
     const room = roomForBlock(files, model, { transposed: true });
+    const changes =
+      settings.changes === undefined
+        ? null
+        : new Map([...room.matrices].map(([name, { values }]) => [name, alignedFloats(values.length)]));
     const lanes = Array.from(
       { length: settings.lanes },
-      () => new BlockLane({ engine, model, positions, ropeFactors, weights: room }),
+      () => new BlockLane({ engine, model, positions, ropeFactors, weights: room, changes }),
     );
     const head = await Head.open(settings);
-    return new SequencePass(settings, head, new EmbeddingRows(settings), room, lanes);
+    return new SequencePass(settings, head, new EmbeddingRows(settings), room, lanes, changes);
   }
 
   /** Bytes of weights, lanes and head: everything but the sequences' own streams. */
@@ -99,6 +112,7 @@ export class SequencePass {
       this.embedding,
       this.room,
       this.lanes,
+      this.changes,
     );
   }
 
@@ -117,7 +131,14 @@ export class SequencePass {
       const gradients = found.map(
         ({ squared }) => new Map<string, SquaredGradient>([[this.head.tensor.name, squared]]),
       );
-      await this.backward(streams, kept, gradients, signal);
+      const inner = found.map(({ inner: product }) =>
+        this.settings.changes === undefined
+          ? new Map<string, number>()
+          : new Map([[this.head.tensor.name, product]]),
+      );
+      await this.backward(streams, kept, gradients, inner, signal);
+      for (const [at, { tokens }] of sequences.entries())
+        await this.embedding.addInner(tokens, streams[at], inner[at]);
       sequences.forEach(({ tokens }, at) =>
         meetEmbedding(
           model,
@@ -128,7 +149,11 @@ export class SequencePass {
           gradients[at],
         ),
       );
-      return gradients.map((squared, at) => ({ labels: found[at].draw.labels, squared }));
+      return gradients.map((squared, at) => ({
+        labels: found[at].draw.labels,
+        squared,
+        inner: inner[at],
+      }));
     } finally {
       await kept.close();
     }
@@ -152,10 +177,11 @@ export class SequencePass {
         await this.addUp(streams, sums, signal, async (lane, stream, at) => {
           lane.input.set(stream);
           const inputs = await lane.forwardKeeping(block, signal);
+          if (!isFinite(lane.output)) {
+            const position = await this.firstOverflow(lane, block, stream, signal);
+            throw notFinite(`block ${index}`, sequences[at], position);
+          }
           stream.set(lane.output);
-          const place = firstNotFinite(stream);
-          if (place !== null)
-            throw notFinite(`block ${index}`, sequences[at], Math.floor(place / model.width));
           return inputs;
         });
         await take(index, new Map([...sums].map(([name, sum]) => [name, sum.take()])));
@@ -230,22 +256,48 @@ export class SequencePass {
         await kept.write(index, at, stream);
         lane.input.set(stream);
         await lane.forward(block, signal);
+        if (!isFinite(lane.output)) {
+          const position = await this.firstOverflow(lane, block, stream, signal);
+          throw notFinite(`block ${index}`, sequences[at], position);
+        }
         stream.set(lane.output);
-        const position = firstNotFinite(stream);
-        if (position === null) return;
-        throw notFinite(`block ${index}`, sequences[at], Math.floor(position / this.settings.model.width));
       });
     }
+  }
+
+  /**
+   * The position whose stream makes a block overflow. NaN spreads to positions before it, where masks are added to it: so the
+   * shortest start of the sequence is looked for that overflows by itself.
+   */
+  private async firstOverflow(
+    lane: BlockLane,
+    block: BlockShape,
+    stream: Float32Array,
+    signal?: AbortSignal,
+  ): Promise<number> {
+    const { width } = this.settings.model;
+    let [low, high] = [0, stream.length / width - 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      lane.input.set(stream);
+      lane.input.fill(0, (middle + 1) * width);
+      await lane.forward(block, signal);
+      if (isFinite(lane.output)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   private async backward(
     streams: readonly Float32Array[],
     kept: Activations,
     gradients: readonly Map<string, SquaredGradient>[],
+    inner: readonly Map<string, number>[],
     signal?: AbortSignal,
   ): Promise<void> {
-    for (const [index, block] of [...this.settings.model.blocks.entries()].reverse()) {
+    for (const [index, block] of [...this.settings.model.blocks.entries()].toReversed()) {
       await this.load(index);
+      await this.loadChanges(index);
       await this.inEach(streams, async (lane, stream, at) => {
         await kept.read(index, at, lane.input);
         lane.outputGradient.set(stream);
@@ -255,8 +307,14 @@ export class SequencePass {
           const copy = { rows: rows.slice(), columns: columns.slice(), energy: energy.slice() };
           gradients[at].set(blockTensorName(index, part), copy);
         }
+        for (const [part, [product]] of lane.inner) inner[at].set(blockTensorName(index, part), product);
       });
     }
+  }
+
+  private async loadChanges(block: number): Promise<void> {
+    for (const [part, array] of this.changes ?? [])
+      await this.settings.changes?.rows(blockTensorName(block, part), 0, array);
   }
 
   private loaded: number | null = null;
@@ -305,9 +363,9 @@ async function loadRopeFactors({
   return padded;
 }
 
-function firstNotFinite(values: Float32Array): number | null {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
-  return null;
+function isFinite(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
 }
 
 function notFinite(where: string, { index, tokens }: Sequence, position: number): BitsmithError {

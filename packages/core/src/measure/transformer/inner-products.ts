@@ -1,0 +1,24 @@
+/**
+ * @file What a change of a weight matrix does to one sequence's log-probability, to first order: <G, dW> = sum_t dY_t . (dW x_t).
+ * The mean of its square over sequences is the change's loss (times 2T), the mean of the product of two is what two changes do
+ * together.
+ */
+import type { ComputeGraph, GraphNode, WeightProduct } from '@bitsmith/ggml';
+
+/** dW of tensors. */
+export interface WeightChanges {
+  /** Fills `into` with the change of whole rows, from `firstRow` on. */
+  rows(tensor: string, firstRow: number, into: Float32Array): Promise<void>;
+}
+
+/** Adds to the graph what puts <G, dW> into `into`, one number. */
+export function storeInnerProduct(
+  graph: ComputeGraph,
+  { input, outputGradient }: Pick<WeightProduct, 'input' | 'outputGradient'>,
+  change: GraphNode,
+  into: Float32Array,
+): void {
+  const positions = input.shape[1];
+  const each = graph.sumRows(graph.times(graph.multiply(change, input), outputGradient));
+  graph.store(graph.sumRows(graph.reshape(each, positions, 1)), into);
+}
