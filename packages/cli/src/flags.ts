@@ -31,8 +31,19 @@ export interface RunFlags {
 /** The groups of `--help`, in order; flags of one command alone come before them. */
 export const flagGroups: Readonly<Record<string, readonly string[]>> = {
   Budget: ['size', 'bpw', 'ratio'],
-  Output: ['output'],
-  Plan: ['plan', 'savePlan', 'tensorTypeFile', 'lock', 'imatrix', 'method', 'samples', 'memory'],
+  Output: ['output', 'scores'],
+  Plan: ['plan', 'savePlan', 'tensorTypeFile', 'lock'],
+  Measuring: [
+    'imatrix',
+    'method',
+    'samples',
+    'schemes',
+    'memory',
+    'plans',
+    'interactions',
+    'coverage',
+    'resume',
+  ],
   Text: ['text', 'context', 'tokens', 'noVerify'],
   Run: ['threads', 'gpu', 'seed', 'home', 'token'],
   Messages: ['json', 'verbose', 'quiet'],

@@ -160,6 +160,18 @@ const analyze = buildCommand<AnalyzeFlags, [string], CliContext>({
         brief: 'Schemes to score (default: what each method affords)',
       },
       scores: optional('Write all scores as Parquet', 'FILE', text),
+      memory: optional('Memory that gradients may take, for example 2GB', 'SIZE', text),
+      plans: optional(
+        'Whole plans to measure, to predict others by; 0: none (default: 6)',
+        'N',
+        wholeNumber(0),
+      ),
+      interactions: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'Test whether tensors interact, on 128 sequences',
+      },
       coverage: optional('Share of the weights to report as most important', 'SHARE', fraction),
       resume: {
         kind: 'boolean',
@@ -184,7 +196,8 @@ alike, by NAME=WEIGHT, or 0.40 rtn, 0.25 upgrade, 0.20 disable, 0.15 noise where
 
   variance    relative error of the weights, without any text
   activation  error of the outputs, by the importance matrix
-  gradient    expected loss, by squared gradients of whole sequences (the default)
+  hessian     expected loss, by Gram matrices of inputs and gradients of outputs
+  gradient    expected loss, by gradients of whole sequences (the default)
   disable     loss without a block: a pass for each block
   noise       loss under seeded noise: a pass for each tensor
   upgrade     loss recovered by lifting a tensor out of a low model: a pass each
@@ -193,7 +206,7 @@ alike, by NAME=WEIGHT, or 0.40 rtn, 0.25 upgrade, 0.20 disable, 0.15 noise where
 An interrupted analysis keeps what it finished: the same command continues it.
 
   bitsmith analyze MODEL --method rtn --schemes Q2_K,Q3_K,Q4_K
-  bitsmith analyze MODEL --method rtn,upgrade,disable,noise --scores SCORES.parquet
+  bitsmith analyze MODEL --method rtn,upgrade,disable,noise --scores S.parquet
   bitsmith analyze MODEL --method rtn=0.7,noise=0.3 --samples 16`,
   },
 });

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { methodTable } from '@bitsmith/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bitsmith, referenceModel, start } from './bitsmith.js';
 
@@ -55,6 +56,12 @@ describe('help', () => {
     },
   );
 
+  it('of analyze names every method that there is', async () => {
+    const { stdout } = await run('analyze', '--help');
+    for (const method of Object.keys(methodTable))
+      expect(stdout).toMatch(new RegExp(`^  ${method} +\\w`, 'm'));
+  });
+
   it('is what the bare command answers, and the version is a line', async () => {
     expect((await run()).stdout).toBe((await run('-h')).stdout);
     expect(await run('--version')).toMatchObject({
@@ -88,6 +95,9 @@ describe('arguments that make no sense end with code 2 and say why', () => {
       'expected a plan file or a budget, found both: --bpw 4',
     ],
     [['convert', 'x'], 'expected a value after --output'],
+    [['analyze', referenceModel, '--method', 'rnt'], 'expected a method out of'],
+    [['analyze', 'x', '--samples', '0'], '--samples 0: expected a whole number of at least 1'],
+    [['analyze', 'x', '--coverage', '2'], '--coverage 2: expected a number above 0 and up to 1'],
     [['evaluate', 'x'], 'expected FILE, found nothing'],
     [['cache', 'gc', '--older-than', 'never'], '--older-than never: expected a whole number'],
   ])('%j', async (args, message) => {

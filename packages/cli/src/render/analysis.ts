@@ -1,5 +1,7 @@
 /** @file How sensitive a model's tensors are: a map by role and block, the most sensitive ones, what mixed precision can gain, single weights. */
 import type { AnalyzeResult } from '@bitsmith/core';
+import { predictionLines } from './prediction.js';
+import { interactionLines } from './interactions.js';
 import { section } from './section.js';
 import { type MapCell, stripMap } from './strip-map.js';
 import { superWeightLines } from './super-weights.js';
@@ -33,6 +35,8 @@ export function renderAnalysis(result: AnalyzeResult, terminal: Terminal): strin
     ],
     [section('Most sensitive', howSure(result, screen), screen), ...topLines(result.tensors, screen)],
     ...(result.gains.length === 0 ? [] : [gainLines(result, screen)]),
+    ...(result.prediction === null ? [] : [predictionLines(result.prediction, screen)]),
+    ...(result.interactions === null ? [] : [interactionLines(result.interactions, screen)]),
     [
       section('Super weights', 'single weights that may carry the model', screen),
       ...superWeightLines(result.superWeights, screen),
@@ -60,14 +64,14 @@ function headLines(result: AnalyzeResult, terminal: Terminal): string[] {
 function describeMethods({ methods, methodsLeftOut }: AnalyzeResult): string {
   const several = methods.length > 1;
   const ran = methods.map(({ method, weight }) => (several ? `${method} ${percent(weight, 0)}` : method));
-  const left = methodsLeftOut.length === 0 ? '' : `; not for this family: ${methodsLeftOut.join(', ')}`;
+  const left = methodsLeftOut.length === 0 ? '' : `; not here: ${methodsLeftOut.join(', ')}`;
   return ran.join(', ') + left;
 }
 
 /** What the figures are, and how far they may be off. */
 function howSure({ tensors, medianRelativeError }: AnalyzeResult, terminal: Terminal): string {
   if (tensors.every(({ loss }) => loss === null)) return 'shares of the scores: no method here knows nats';
-  const what = 'nats per token with this tensor alone in the scheme';
+  const what = 'nats per token with this tensor alone';
   if (medianRelativeError === null) return what;
   return `${what}, ${terminal.unicode ? '±' : '+-'} ${percent(medianRelativeError, 0)} in the median`;
 }
