@@ -50,7 +50,7 @@ export async function* gatherVariants(
 ): AsyncGenerator<RunEvent, Gathered<TrueLoss>, void> {
   refuseAmbiguous(variants);
   const tokens = tokensHash(text);
-  const taskOf = ({ changes }: Variant): TaskIdentity => ({
+  const identify = ({ changes }: Variant): TaskIdentity => ({
     kind: 'true-loss',
     version: 1,
     parameters: {
@@ -65,15 +65,15 @@ export async function* gatherVariants(
       ...(changes.some(({ change }) => change.kind === 'scheme') ? { importance: calibration.sha256 } : {}),
     },
   });
-  const keys = variants.map((variant) => taskKey(taskOf(variant)));
+  const tasks = new Map(variants.map((variant) => [variant, identify(variant)]));
+  const keys = variants.map((variant) => taskKey(tasks.get(variant) as TaskIdentity));
   const firsts = new Map<string, Variant>();
   variants.forEach((variant, index) => {
     if (!firsts.has(keys[index])) firsts.set(keys[index], variant);
   });
-  const unique = [...firsts.values()];
   const gathered = yield* gatherMissing<Variant, TrueLoss>(run, {
-    items: unique,
-    taskOf,
+    items: [...firsts.values()],
+    taskOf: (variant) => tasks.get(variant) as TaskIdentity,
     label,
     unit: 'measurements',
     work: (missing, store) => {
@@ -95,7 +95,7 @@ export async function* gatherVariants(
       );
     },
   });
-  const losses = new Map(unique.map((variant, index) => [taskKey(taskOf(variant)), gathered.values[index]]));
+  const losses = new Map([...firsts.keys()].map((key, index) => [key, gathered.values[index]]));
   return { values: keys.map((key) => losses.get(key) as TrueLoss), cached: gathered.cached };
 }
 

@@ -1,5 +1,6 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { TensorType } from '@bitsmith/formats';
+import { MemorySource, readGguf, type TensorType } from '@bitsmith/formats';
 import { LlamaModel, WeightSlots } from '@bitsmith/ggml';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { adoptCalibration, type Calibration } from '../../src/calibrate/calibrate.js';
@@ -139,6 +140,39 @@ describe('the live model', () => {
       'validation',
       'WEIGHT_UNKNOWN',
       /blk\.0\.attn_norm/,
+    );
+  });
+
+  test('names the changes that its predictions do not survive, and comes back from them', async () => {
+    const chunks = chunksOf(3, 3);
+    const llama = await openLlama(model.ggufPath, settings, 'cpu');
+    const untouched = logitBits(llama, chunks);
+    const wild = {
+      id: 'wild',
+      changes: [changed('output.weight', { kind: 'noise', relative: 1e38, seed: 1 })],
+    };
+    await expectFailure(
+      () => losses([...variants, wild], chunks),
+      'analysis',
+      'LOGITS_NOT_FINITE',
+      /with output\.weight under noise of 1e\+38 times .*, found NaN or infinity in sequence 0$/,
+    );
+    expect(logitBits(llama, chunks)).toEqual(untouched);
+  });
+
+  test('names the token whose predictions are not finite from the start', async () => {
+    const bytes = await readFile(model.ggufPath);
+    const { tensors } = await readGguf(new MemorySource(bytes));
+    const head = tensors.find(({ name }) => name === 'output.weight')!;
+    for (let i = 0; i < 256; i++) bytes.writeUInt16LE(0x7f7f, head.offset + 2 * (4001 * 256 + i));
+    const broken = path.join(home, 'broken.gguf');
+    await writeFile(broken, bytes);
+    const parameters = { ...parametersOf(variants, chunksOf(3, 3)), ggufPath: broken, files: [broken] };
+    await expectFailure(
+      () => runVariants(parameters, () => undefined, settings),
+      'analysis',
+      'LOGITS_NOT_FINITE',
+      /of the unchanged model, found NaN or infinity after position \d+ \(token \d+\) of sequence \d$/,
     );
   });
 
