@@ -15,7 +15,7 @@ export type { ScoredEvaluation } from './evaluate/evaluate.js';
 export type { PositionScores } from './evaluate/summary.js';
 export { summarize } from './evaluate/summary.js';
 export type * from './evaluate/types.js';
-export { analyze, type AnalyzeOptions, type AnalyzeResult, type TensorAnalysis } from './jobs/analyze.js';
+export { analyze, type AnalyzeOptions, type AnalyzeResult } from './jobs/analyze.js';
 export { convert, type ConvertOptions, type ConvertResult } from './jobs/convert.js';
 export { evaluate, type EvaluateOptions } from './jobs/evaluate.js';
 export { plan, type PlanOptions } from './jobs/plan.js';
@@ -25,6 +25,7 @@ export { combine, methodWeights, referenceScores, sharesOf } from './measure/com
 export type { MethodChoice, MethodEntry, MethodInput, ScoreSet } from './measure/method.js';
 export { methodsFor, methodTable, parseMethods, scoresOf } from './measure/methods.js';
 export type { MixedGain } from './measure/mixed-gain.js';
+export type { TensorAnalysis } from './measure/ranking.js';
 export { methods, type Method, type Score, type ScoreUnit } from './measure/score.js';
 export { writeScores } from './measure/scores-file.js';
 export type { SuperWeightCandidate, SuperWeights } from './measure/super-weights.js';

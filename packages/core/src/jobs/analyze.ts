@@ -7,15 +7,11 @@ import { BitsmithError } from '@bitsmith/formats';
 import { type Calibration, isAdopted, isCalibrationBegun } from '../calibrate/calibrate.js';
 import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { copyIntoPlace } from '../io/file-sink.js';
-import { combine, methodWeights, referenceScores } from '../measure/combine.js';
+import { combine } from '../measure/combine.js';
 import type { MethodInput, ScoreSet } from '../measure/method.js';
-import {
-  defaultMethod,
-  methodsFor,
-  parseMethods,
-  type RunnableMethods,
-  scoresOf,
-} from '../measure/methods.js';
+import { defaultMethod, methodsFor, parseMethods } from '../measure/methods.js';
+import { medianRelativeError, rankTensors, type TensorAnalysis } from '../measure/ranking.js';
+import { scoreAll } from '../measure/scoring.js';
 import type { InteractionAudit } from '../measure/interactions.js';
 import { measureInteractions } from '../measure/measure-interactions.js';
 import {
@@ -26,19 +22,18 @@ import {
 } from '../measure/measure-prediction.js';
 import { type MixedGain, mixedGains } from '../measure/mixed-gain.js';
 import { type KlPrediction, predictKl } from '../measure/predict.js';
-import type { Method, Score } from '../measure/score.js';
+import type { Method } from '../measure/score.js';
 import { pricesFromScores, type ReferencePrice, referencePrices } from '../measure/score-prices.js';
 import { writeScores } from '../measure/scores-file.js';
 import { findSuperWeights, refuseBadCoverage, type SuperWeights } from '../measure/super-weights.js';
-import type { Wanted } from '../measure/wanted.js';
 import { weightErrors } from '../measure/weight-errors.js';
 import { openModel } from '../model/open.js';
-import type { SourceModel, TensorRole } from '../model/types.js';
+import type { SourceModel } from '../model/types.js';
 import { type Choice, parseSize, solve, storageOptions, type TensorOptions } from '../plan/index.js';
 import { unknownScheme } from '../plan/named-scheme.js';
 import { findScheme, type SchemeId } from '../plan/schemes.js';
 import { inRun, type RunContext } from '../run/context.js';
-import type { RunEvent, Work } from '../run/events.js';
+import type { Work } from '../run/events.js';
 import type { TextUse } from '../run/record.js';
 import { stage } from '../run/work.js';
 import { loadCorpus } from '../text/corpus.js';
@@ -69,22 +64,6 @@ export interface AnalyzeOptions extends Omit<
   readonly interactions?: boolean;
   /** Fails where no work of an earlier analysis is kept. What is kept is used in any case. */
   readonly resume?: boolean;
-}
-
-/** What is known of one tensor. */
-export interface TensorAnalysis {
-  readonly tensor: string;
-  readonly role: TensorRole;
-  readonly block: number | null;
-  readonly elements: number;
-  /** Of all loss, by the methods together. */
-  readonly share: number;
-  /** Expected loss in nats per token with this tensor alone in one scheme; null where no method knows nats. */
-  readonly loss: ReferencePrice | null;
-  /** What each method says, at the scheme by which it speaks for the tensor. */
-  readonly scores: readonly Omit<Score, 'tensor'>[];
-  /** Expected loss at every scheme, in nats per token; empty where no method knows nats. */
-  readonly prices: Readonly<Record<string, number>>;
 }
 
 export interface AnalyzeResult {
@@ -134,13 +113,12 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   const { store, signal } = run;
   const model = yield* openModel(options.model, { store, token: options.token, signal });
   for (const file of outputs) await refuseSource(file, model);
-  const { runnable, left } = methodsFor(model, asked);
+  if (options.method !== undefined) methodsFor(model, asked);
   const storage = chosenOptions(storageOptions(model.tensors), schemes);
   await refuseNonFiniteWeights(run, model);
   const texts = await prepareTexts(run, model, corpus, options);
   const text = sequencesOf(texts.search, options);
   if (options.resume === true) await refuseNothingKept(run, model, texts.calibration, options);
-  if (left.length > 0) yield leftOut(model, { runnable, left });
   const calibration = yield* calibrationFor(run, model, texts, options);
 
   const input: MethodInput = {
@@ -154,12 +132,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
     wanted: wantedOf(storage),
     chosenSchemes: schemes !== undefined,
   };
-  const sets: ScoreSet[] = [];
-  for (const { method } of runnable) sets.push(yield* scoresOf(method, input));
-  const weights = methodWeights(
-    asked,
-    runnable.map(({ method }) => method),
-  );
+  const { sets, weights, left } = yield* scoreAll(input, asked, options.method === undefined);
   const shares = combine(sets, weights);
   const references = referencePrices(sets, weights, shares);
   const choices = references.size === 0 ? [] : yield* priceAll(input, storage, sets, references);
@@ -189,7 +162,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
       scores: scores.length,
     })),
     methodsLeftOut: left,
-    tensors: describeTensors(input.wanted, { sets, shares, references, choices }),
+    tensors: rankTensors(input.wanted, { sets, shares, references, choices }),
     medianRelativeError: medianRelativeError(references),
     gains: choices.length === 0 ? [] : mixedGains(storage, choices, parameterCount),
     prediction,
@@ -229,12 +202,6 @@ function chosenOptions(
     `expected schemes that make some tensor of the model smaller, found ${schemes.join(', ')}`,
     { suggestion: 'Leave out --schemes, or name schemes with fewer bits than the source.' },
   );
-}
-
-function leftOut(model: SourceModel, { runnable, left }: RunnableMethods): RunEvent {
-  const ran = runnable.map(({ method }) => method).join(', ');
-  const message = `${left.join(', ')} cannot score a model of the family ${model.architecture}; what runs: ${ran}`;
-  return { type: 'note', level: 'warning', message };
 }
 
 /** Errors of all schemes turn the scores of some into prices of all. */
@@ -282,44 +249,6 @@ async function* predictLosses(
     return { bitsPerWeight, ...predictKl(prediction.fit, priceOfPlan(choices, picked, interactions)) };
   });
   return { ...prediction, sizes };
-}
-
-function describeTensors(
-  wanted: readonly Wanted[],
-  known: {
-    readonly sets: readonly ScoreSet[];
-    readonly shares: ReadonlyMap<string, number>;
-    readonly references: ReadonlyMap<string, ReferencePrice>;
-    readonly choices: readonly Choice[];
-  },
-): TensorAnalysis[] {
-  const spoken = known.sets.map(({ scores }) => referenceScores(scores));
-  const prices = new Map(known.choices.map(({ tensor, candidates }) => [tensor, candidates]));
-  return wanted
-    .map(({ tensor: { name, role, block, elements } }): TensorAnalysis => ({
-      tensor: name,
-      role,
-      block,
-      elements,
-      share: known.shares.get(name) ?? 0,
-      loss: known.references.get(name) ?? null,
-      scores: spoken.flatMap((scores) => {
-        const score = scores.get(name);
-        if (score === undefined) return [];
-        const { tensor: _, ...rest } = score;
-        return [rest];
-      }),
-      prices: Object.fromEntries((prices.get(name) ?? []).map(({ scheme, klNats }) => [scheme, klNats])),
-    }))
-    .sort((a, b) => b.share - a.share);
-}
-
-function medianRelativeError(references: ReadonlyMap<string, ReferencePrice>): number | null {
-  const relative = [...references.values()]
-    .filter(({ klNats, standardError }) => klNats > 0 && standardError !== null)
-    .map(({ klNats, standardError }) => (standardError as number) / klNats)
-    .sort((a, b) => a - b);
-  return relative.length === 0 ? null : relative[relative.length >> 1];
 }
 
 /**

@@ -108,7 +108,7 @@ export function parseMethods(text: string): readonly MethodChoice[] {
 }
 
 function methodNamed(name: string): Method {
-  const known = Object.keys(methodTable) as Method[];
+  const known = methodNames();
   const method = known.find((each) => each === name.toLowerCase());
   if (method !== undefined) return method;
   const [near] = nearestNames(name.toLowerCase(), known);
@@ -153,14 +153,27 @@ export function methodsFor(model: SourceModel, choices: readonly MethodChoice[])
   const runnable = choices.filter(({ method }) => runs(method));
   const left = choices.map(({ method }) => method).filter((method) => !runs(method));
   if (runnable.length > 0) return { runnable, left };
-  const others = (Object.keys(methodTable) as Method[]).filter(runs);
-  throw new BitsmithError(
+  throw methodUnsupported(model, left);
+}
+
+/** The methods that can score a model whether there is a graph for it or not. */
+export function methodsWithoutGraph(model: SourceModel): readonly Method[] {
+  return methodNames().filter((name) => {
+    const entry = methodTable[name];
+    return entry !== undefined && entry.data !== 'gradient-text' && entry.runsOn(model);
+  });
+}
+
+/** None of the methods that were asked for can score the model. */
+export function methodUnsupported(model: SourceModel, left: readonly Method[]): BitsmithError {
+  const others = methodsWithoutGraph(model);
+  return new BitsmithError(
     'unsupported',
     'METHOD_UNSUPPORTED',
     `expected a method that can score a model of the family ${model.architecture}, found ${left.join(', ')}`,
     {
       expected: others.join(', '),
-      suggestion: `Use --method ${others[0]}; these can: ${others.join(', ')}.`,
+      suggestion: `Use --method ${others.at(-1)}; these can: ${others.join(', ')}.`,
     },
   );
 }
@@ -190,6 +203,6 @@ function textHashOf({ data }: MethodEntry, { text, gradientText, calibration }: 
 }
 
 /** The names of the methods that there are. */
-export function methodNames(): readonly Method[] {
+function methodNames(): readonly Method[] {
   return Object.keys(methodTable) as Method[];
 }

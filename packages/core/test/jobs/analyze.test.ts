@@ -2,6 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { writeTinyModel } from '../../../ggml/test/support/tiny-model.js';
 import { analyze, type AnalyzeOptions, type AnalyzeResult } from '../../src/jobs/analyze.js';
 import type { RunEvent } from '../../src/run/events.js';
 import { type Damageable, damageable } from '../support/damage.js';
@@ -196,6 +197,56 @@ describe('a model that overflows', () => {
       /at the input of blk\.2\.ffn_down\.weight/,
     );
   });
+});
+
+describe('a model without a graph', () => {
+  const model = path.join(root, 'experts.gguf');
+  const home = freshHome();
+  beforeAll(() => writeTinyModel(model, { experts: 4 }));
+
+  const notesOf = (events: readonly RunEvent[]): string[] =>
+    events.flatMap((event) => (event.type === 'note' && event.level === 'warning' ? [event.message] : []));
+
+  test('is scored by the methods that need none, each tensor of experts as a whole', async () => {
+    const { result, events } = await analysed({ model, home });
+    expect(notesOf(events)).toEqual([]);
+    expect(result.methods.map(({ method }) => method)).toEqual(small.method.split(','));
+    const down = result.tensors.find(({ tensor }) => tensor === 'blk.1.ffn_down_exps.weight');
+    expect(down?.scores).toHaveLength(6);
+    for (const { value } of down?.scores ?? []) expect(value).toBeGreaterThan(0);
+    expect(result.superWeights.candidates).toEqual([]);
+    expect(result.superWeights.missing).toBe(
+      'llama has no separate feed-forward projection (ffn_down) whose spikes could be seen',
+    );
+    const [first] = result.superWeights.important;
+    expect(first.importance).toBeGreaterThan(0);
+    expect(result.superWeights.counts[first.tensor]).toBeGreaterThan(0);
+  }, 120_000);
+
+  test('leaves out what needs one, and says what can', async () => {
+    const { result, events } = await analysed({ model, home, method: 'gradient,rtn' });
+    expect(result.methods).toEqual([{ method: 'rtn', weight: 1, scores: expect.any(Number) }]);
+    expect(result.methodsLeftOut).toEqual(['gradient']);
+    expect(notesOf(events)).toEqual([
+      expect.stringMatching(
+        /^gradient cannot score this model: .*a mixture of experts.* These can: variance, activation, disable, noise, upgrade, rtn\.$/,
+      ),
+    ]);
+  }, 120_000);
+
+  test('is told which methods can score it, where none of those that were asked for can', async () => {
+    const error = await failure(() => analysed({ model, home, method: 'gradient' }));
+    expect(error).toMatchObject({ kind: 'unsupported', code: 'METHOD_UNSUPPORTED' });
+    expect(error.message).toMatch(/family llama, found gradient$/);
+    expect(error.suggestion).toMatch(/these can: variance, activation, disable, noise, upgrade, rtn\.$/);
+  }, 120_000);
+
+  test('is scored by rtn where no method was asked for', async () => {
+    const { result, events } = await analysed({ model, home, method: undefined });
+    expect(result.methods.map(({ method }) => method)).toEqual(['rtn']);
+    expect(result.methodsLeftOut).toEqual([]);
+    expect(notesOf(events)).toHaveLength(1);
+  }, 120_000);
 });
 
 /** What the program says. */
