@@ -1,12 +1,13 @@
 /** @file In the engine: the bytes of a whole tensor after a change, where the live model can read them. */
 import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
-import { alignedBytes, decodeRows, encodeRows } from '@bitsmith/ggml';
+import { decodeRows, encodeRows } from '@bitsmith/ggml';
 import { EncoderLane, weightsFor } from '../encode/encode-rows.js';
 import { cutIntoSlabs, type Slab } from '../encode/slabs.js';
 import { nativeEngine } from '../engine/session.js';
 import type { EngineSettings } from '../engine/task-type.js';
 import type { StoredTensor, WeightFiles } from '../model/weight-files.js';
 import { inLanes } from '../run/lanes.js';
+import { BytePool } from './byte-pool.js';
 import type { Change } from './change.js';
 import { RowNoise } from './gaussian.js';
 
@@ -26,6 +27,19 @@ export interface ChangeSource {
   readonly files: WeightFiles;
   readonly importance: ImportanceMatrix;
   readonly settings: EngineSettings;
+  readonly pool: BytePool;
+  /** Their buffers serve every tensor. */
+  readonly lanes: EncoderLane[];
+}
+
+export function changeSource(
+  files: WeightFiles,
+  importance: ImportanceMatrix,
+  settings: EngineSettings,
+): ChangeSource {
+  const engine = nativeEngine(settings);
+  const lanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
+  return { files, importance, settings, pool: new BytePool(), lanes };
 }
 
 export async function changedBytes(
@@ -41,7 +55,7 @@ export async function changedBytes(
       return withNoise(source, tensor, change.relative, change.seed);
     case 'zero':
       // A scale of zero in every type: bytes of zero are weights of zero.
-      return { type: tensor.type, bytes: alignedBytes(tensor.byteLength) };
+      return { type: tensor.type, bytes: source.pool.take(tensor.byteLength).fill(0) };
     case 'without':
       return edited(source, tensor, (values, slab) => {
         for (const { row, column } of change.weights) {
@@ -55,20 +69,21 @@ export async function changedBytes(
 }
 
 async function encoded(
-  { files, importance, settings }: ChangeSource,
+  { importance, settings, pool, lanes }: ChangeSource,
   tensor: StoredTensor,
   scheme: TensorType,
 ): Promise<Uint8Array> {
-  const engine = nativeEngine(settings);
-  const bytes = alignedBytes(tensorByteLength(scheme, tensor.shape));
+  const bytes = pool.take(tensorByteLength(scheme, tensor.shape));
   const rowBytes = bytes.byteLength / tensor.rows;
   const weights = weightsFor(importance, tensor, scheme);
-  const lanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
   const share = Math.ceil((tensor.rows * tensor.rowLength) / settings.threads);
   await inLanes(settings.threads, slabsOf(tensor, Math.min(SLAB_WEIGHTS, share)), async (slab) => {
     const lane = lanes.pop() as EncoderLane;
-    bytes.set(await lane.encode(tensor, slab, scheme, weights), slab.firstRow * rowBytes);
-    lanes.push(lane);
+    try {
+      bytes.set(await lane.encode(tensor, slab, scheme, weights), slab.firstRow * rowBytes);
+    } finally {
+      lanes.push(lane);
+    }
   });
   return bytes;
 }
@@ -105,7 +120,7 @@ async function edited(
 ): Promise<ChangedTensor> {
   const engine = nativeEngine(source.settings);
   const type = floats.has(tensor.type) ? tensor.type : 'F32';
-  const bytes = alignedBytes(tensorByteLength(type, tensor.shape));
+  const bytes = source.pool.take(tensorByteLength(type, tensor.shape));
   const rowBytes = bytes.byteLength / tensor.rows;
   for (const slab of slabsOf(tensor, SLAB_WEIGHTS)) {
     const values = await valuesOf(source, tensor, slab);

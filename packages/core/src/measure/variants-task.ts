@@ -12,6 +12,7 @@ import { readImportance } from '../io/read-importance.js';
 import { WeightFiles } from '../model/weight-files.js';
 import { describeChange, type Variant } from './change.js';
 import { type Baseline, type Batch, LiveModel } from './live-model.js';
+import { changeSource } from './changed-bytes.js';
 import { LiveWeights } from './live-weights.js';
 import { standardErrorOfMean } from './standard-error.js';
 
@@ -67,7 +68,7 @@ export async function runVariants(
   for (const { changes } of variants) for (const { tensor } of changes) slots.describe(tensor);
   const live = LiveModel.create(model, contextTokens, chunks.length, settings.threads);
   const files = await WeightFiles.open(parameters.files);
-  const weights = new LiveWeights(slots, { files, importance, settings });
+  const weights = new LiveWeights(slots, changeSource(files, importance, settings));
   try {
     const spans = cutIntoSpans(
       live.batches(chunks),

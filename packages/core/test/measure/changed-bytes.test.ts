@@ -3,7 +3,7 @@ import { decodeFloats, MemorySource, readBytes } from '@bitsmith/formats';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readImportance } from '../../src/io/read-importance.js';
 import type { Change } from '../../src/measure/change.js';
-import { changedBytes } from '../../src/measure/changed-bytes.js';
+import { changedBytes, changeSource } from '../../src/measure/changed-bytes.js';
 import { WeightFiles } from '../../src/model/weight-files.js';
 import { type Damageable, damageable } from '../support/damage.js';
 import { golden } from '../support/jobs.js';
@@ -23,7 +23,7 @@ async function changed(tensor: string, change: Change, threads = 2): Promise<Uin
   const files = await WeightFiles.open([path.join(root, 'sound.gguf')]);
   try {
     const importance = await readImportance(path.join(golden, 'orator-8m.imatrix.gguf'));
-    const source = { files, importance, settings: { threads, verbose: false } };
+    const source = changeSource(files, importance, { threads, verbose: false });
     const { type, bytes } = await changedBytes(source, tensor, change);
     if (change.kind !== 'scheme') expect(type).toBe('BF16');
     return bytes.slice();

@@ -10,6 +10,7 @@ import { readImportance } from '../../src/io/read-importance.js';
 import { quantize } from '../../src/jobs/quantize.js';
 import type { Change, TensorChange, Variant } from '../../src/measure/change.js';
 import { LiveModel } from '../../src/measure/live-model.js';
+import { changeSource } from '../../src/measure/changed-bytes.js';
 import { LiveWeights } from '../../src/measure/live-weights.js';
 import {
   type BaselineLimits,
@@ -252,7 +253,7 @@ describe('all tensors replaced', () => {
     const file = await LlamaModel.open(nativeEngine(settings), output);
     const files = await WeightFiles.open(model.files.map((each) => each.path));
     const importance = await readImportance(calibration.path);
-    const weights = new LiveWeights(slots, { files, importance, settings });
+    const weights = new LiveWeights(slots, changeSource(files, importance, settings));
     const source = LiveModel.create(llama, contextTokens, chunks.length, 2);
     const written = LiveModel.create(file, contextTokens, chunks.length, 2);
     try {
