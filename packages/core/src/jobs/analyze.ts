@@ -248,7 +248,8 @@ async function* predictLosses(
     const { picked } = solve(choices, (bitsPerWeight * parameterCount) / 8);
     return { bitsPerWeight, ...predictKl(prediction.fit, priceOfPlan(choices, picked, interactions)) };
   });
-  return { ...prediction, sizes };
+  // From the source's own size on, nothing is lost.
+  return { ...prediction, sizes: sizes.filter(({ klNats }) => klNats > 0) };
 }
 
 /**

@@ -111,7 +111,8 @@ async function withNoise(
 
 /**
  * The tensor with its values edited, in its own type where that is a float: the model then computes with the kernel that it
- * computes with untouched, and the edit is all that differs.
+ * computes with untouched, and the edit is all that differs. A quantized tensor becomes F32; its loss then holds what the stored
+ * type's own kernel makes of activations as well.
  */
 async function edited(
   source: ChangeSource,

@@ -29,7 +29,7 @@ export function mixedGains(
   const legal = uniformSchemes.filter((scheme) =>
     options.some(({ options: types }) => types.length > 1 && types.some((type) => type.scheme === scheme)),
   );
-  return legal.map((scheme) => {
+  const gains = legal.map((scheme) => {
     const uniform = choices.map(({ candidates }) => uniformCandidate(candidates, scheme));
     const bytes = uniform.reduce((sum, candidate) => sum + candidate.bytes, 0);
     const uniformKlNats = uniform.reduce((sum, { klNats }) => sum + klNats, 0);
@@ -42,6 +42,8 @@ export function mixedGains(
       ratio: uniformKlNats > 0 ? mixedKlNats / uniformKlNats : 1,
     };
   });
+  // A scheme that changes nothing (the source has fewer bits) leaves nothing to gain.
+  return gains.filter(({ uniformKlNats }) => uniformKlNats > 0);
 }
 
 /** The scheme itself, else what the tensor is stored in: it stands last. */
