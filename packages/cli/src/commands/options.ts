@@ -25,7 +25,7 @@ export function planOptions(
   };
 }
 
-export function runOptions(
+function runOptions(
   flags: Pick<RunFlags, 'threads' | 'gpu' | 'seed' | 'home' | 'token'> & OutputFlags,
 ) {
   const { threads, gpu, seed, home, token, verbose } = flags;

@@ -30,7 +30,7 @@ function isWriter({ role, name, block, shape }: ModelTensor): boolean {
 }
 
 /** Names of the tensors by which each block writes into the residual stream. */
-export function residualWriters(tensors: readonly ModelTensor[]): ReadonlyMap<number, readonly string[]> {
+function residualWriters(tensors: readonly ModelTensor[]): ReadonlyMap<number, readonly string[]> {
   const writers = new Map<number, string[]>();
   for (const tensor of tensors.filter(isWriter)) {
     const block = tensor.block as number;

@@ -14,7 +14,7 @@ export function isQuick(scheme: string): boolean {
 }
 
 /** The one of `schemes` that is nearest to these bits, a quick one where there is any. */
-export function nearestScheme(schemes: readonly SchemeId[], bits: number): SchemeId {
+function nearestScheme(schemes: readonly SchemeId[], bits: number): SchemeId {
   const distance = (scheme: SchemeId): number => Math.abs(bitsPerWeight(scheme) - bits);
   const legal = quick.filter((scheme) => schemes.includes(scheme));
   return [...(legal.length > 0 ? legal : schemes)].sort((a, b) => distance(a) - distance(b))[0];
