@@ -139,7 +139,10 @@ async function* tables(on: Setting, { name, methods, measureAll }: ModelCase): W
     ...reliabilityRows(name, ranked, singles),
     ...(measureAll ? [scalingRow(name, pairs, singles, errors.values)] : []),
     ...estimates.flatMap((estimate) =>
-      rankingRows(name, estimate, measureAll ? pairs : ranked, singles, judged(rankingBars, estimate)),
+      rankingRows(name, estimate, measureAll ? pairs : ranked, singles, {
+        bars: judged(rankingBars, estimate),
+        detail: estimate.method === JUDGED,
+      }),
     ),
     ...(yield* predictionRows(
       name,

@@ -15,13 +15,14 @@ export interface RankingBars {
 /**
  * Rows of one method.
  * @param all every pair with a true loss; those of a width are ranked
+ * @param detail the scale of every role besides that of every scheme
  */
 export function rankingRows(
   name: string,
   estimate: Estimate,
   all: readonly Pair[],
   truth: Truth,
-  bars?: RankingBars,
+  { bars, detail }: { readonly bars?: RankingBars; readonly detail: boolean },
 ): Row[] {
   const about = `${name}: ${estimate.method}`;
   // A method of blocks says nothing of what stands outside of them.
@@ -38,6 +39,7 @@ export function rankingRows(
     const members = all.filter((pair) => pair.scheme === scheme && truth.has(pair.id));
     rows.push(scaleRow(about, scheme, estimate, members, truth));
   }
+  if (!detail) return rows;
   for (const role of new Set(pairs.map(({ tensor }) => tensor.role))) {
     const members = pairs.filter(({ tensor }) => tensor.role === role);
     rows.push(scaleRow(about, role, estimate, members, truth));
