@@ -161,6 +161,19 @@ function runTransformers() {
   ]);
 }
 
+function makeGradientModels() {
+  run(python, [
+    path.join(scripts, 'gradients.py'),
+    'models',
+    '--cases',
+    path.join(places.suite, 'gradient-cases.json'),
+    '--source',
+    places.models,
+    '--out',
+    places.gradientModels,
+  ]);
+}
+
 function prepare() {
   mkdirSync(places.cache, { recursive: true });
   const read = (...parts) => readFileSync(path.join(places.suite, ...parts), 'utf8');
@@ -169,7 +182,7 @@ function prepare() {
   const environment = once('environment', [read('requirements.txt')], () => makeEnvironment(requirements));
   const source = once('llama.cpp', [version], () => fetchLlamaCpp(version));
   const tokenizers = once('tokenizers', [TOKENIZERS_VERSION, ...publishedTokenizers], fetchTokenizers);
-  const answering = new Set(['reference.py', 'score_sums.py', 'transformers_answers.py']);
+  const answering = new Set(['reference.py', 'score_sums.py', 'transformers_answers.py', 'gradients.py']);
   const makers = readdirSync(scripts).filter((file) => file.endsWith('.py') && !answering.has(file));
   const models = once(
     'models',
@@ -180,6 +193,8 @@ function prepare() {
   once('reference', [models, source, ...reference], runReference);
   const answers = [read('python', 'transformers_answers.py'), read('cases.json'), read('texts.json')];
   once('transformers', [models, ...answers], runTransformers);
+  const louder = [read('python', 'gradients.py'), read('gradient-cases.json')];
+  once('gradient-models', [models, ...louder], makeGradientModels);
 }
 
 prepare();

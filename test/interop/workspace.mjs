@@ -20,6 +20,9 @@ export const places = {
   models: path.join(cache, 'models'),
   /** What llama.cpp's converter makes of them. */
   reference: path.join(cache, 'reference'),
+  /** Louder copies of some, for gradients, and what PyTorch says of them. */
+  gradientModels: path.join(cache, 'gradient-models'),
+  gradientAnswers: path.join(cache, 'gradient-answers'),
   /** What transformers makes of the same folders. */
   transformers: path.join(cache, 'transformers.json'),
   bundledModel: path.join(project, 'models', 'orator-8m'),
