@@ -273,7 +273,7 @@ describe('full disks', () => {
     const blocked: Promise<void>[] = [];
     const block = (event: RunEvent): void => {
       if (event.type === 'stage-start' && event.stage === 'measure') {
-        blocked.push(writeFile(path.join(place, 'artifacts', 'weight-errors'), ''));
+        blocked.push(writeFile(path.join(place, 'artifacts', 'gradient-price'), ''));
       }
     };
     await expectFailure(() => runJob(job, block), 'arguments', 'FOLDER_NOT_FOUND');
