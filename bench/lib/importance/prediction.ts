@@ -31,7 +31,7 @@ interface Predicted {
 }
 
 /** The random mixtures; smaller than the smallest possible there are none. */
-export function mixedPlans(space: PlanSpace): LadderPlan[] {
+function mixedPlans(space: PlanSpace): LadderPlan[] {
   const { least, most } = space.range();
   return space.randomPlans(PLANS, Math.max(LEAST_BITS, least + 0.05), Math.min(MOST_BITS, most), SEED);
 }
