@@ -34,21 +34,27 @@ const twoBillion: ModelShape = {
 };
 
 const LIMIT_MB = 700;
-/** The limit that a user would set: gradients need more for a model this large, so probes price the plan. */
-const memory = `${LIMIT_MB}MB`;
+/** Priced by probes: gradients take more than the limit for models this large (`bench:importance` measures how much). */
+const method = 'probe';
 
 /** One chunk of 32 tokens for each part: every line of the job runs, every tensor is probed. */
-const shortTexts = { contextTokens: 32, calibrationTokens: 32, probeTokens: 32, verifyTokens: 32, memory };
+const shortTexts = {
+  contextTokens: 32,
+  calibrationTokens: 32,
+  probeTokens: 32,
+  verifyTokens: 32,
+  method,
+} as const;
 
 /** A whole batch (2,048 tokens in chunks of 512), as with the default settings; all but two tensors are kept. */
 const wholeBatches = {
-  memory,
+  method,
   contextTokens: 512,
   calibrationTokens: 2048,
   probeTokens: 2048,
   verifyTokens: 2048,
   locks: ['^(?!output\\.weight|blk\\.0\\.ffn_down).*=F16'],
-};
+} as const;
 
 const titles: ReadonlyMap<string, string> = new Map([
   ['open', 'open and tokenize'],

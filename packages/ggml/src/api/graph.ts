@@ -45,6 +45,9 @@ const floatBytes = 4;
  * another graph or of integers, `GRAPH_CAPACITY` when the graph is full, `ENGINE_DISPOSED` after `dispose`.
  */
 export class ComputeGraph extends GraphMemory {
+  /** Values that several operations want transposed are moved once. */
+  private readonly transposes = new Map<GraphNode, GraphNode>();
+
   /** [k, m] x [k, n] -> [m, n]: sums over the first axis. The weight's third axis repeats over the input's. */
   multiply(weight: GraphNode, input: GraphNode): GraphNode {
     const [k, m, c, d] = weight.shape;
@@ -236,7 +239,11 @@ export class ComputeGraph extends GraphMemory {
 
   /** The first two axes exchanged, elements moved. */
   transpose(a: GraphNode): GraphNode {
-    return this.dense(this.permute(a, 1, 0, 2, 3));
+    const known = this.transposes.get(a);
+    if (known !== undefined) return known;
+    const transposed = this.dense(this.permute(a, 1, 0, 2, 3));
+    this.transposes.set(a, transposed);
+    return transposed;
   }
 
   /** A copy whose elements lie one after the other, or the node itself where they do. */
