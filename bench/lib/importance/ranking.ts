@@ -1,6 +1,6 @@
 /** @file How well each method orders tensors and schemes, and whether its nats are nats: against true losses one at a time. */
 import { type Bar, row, type Row } from '../report.js';
-import { median, spearman } from '../statistics.js';
+import { mean, median, spearman } from '../statistics.js';
 import { type Estimate, valueOf } from './estimates.js';
 import type { Pair } from './ladder.js';
 import { errorOverSequences, lossOf, type Truth } from './truth.js';
@@ -33,6 +33,7 @@ export function rankingRows(
     const members = pairs.filter((pair) => pair.bits === bits);
     rows.push(orderRow(about, `within ${bits} bits`, estimate, members, truth, bars?.within));
   }
+  if (estimate.knowsSchemes) rows.push(spreadRow(about, estimate, pairs, truth));
   if (!estimate.inNats) return rows;
   rows.push(scaleRow(about, 'median pair', estimate, pairs, truth, bars?.scale));
   for (const scheme of new Set(all.map((pair) => pair.scheme))) {
@@ -90,6 +91,22 @@ function orderRow(
     ours: of(ids.map((id) => lossOf(truth, id).klNats)),
     standardError: errorOverSequences(truth, ids, of),
     bar,
+  });
+}
+
+/** What is left of the differences when all estimates are multiplied by one number. */
+function spreadRow(about: string, estimate: Estimate, pairs: readonly Pair[], truth: Truth): Row {
+  const ids = pairs.map(({ id }) => id);
+  const of = (klNats: readonly number[]): number => {
+    const logs = pairs.map((pair, index) => Math.log(valueOf(estimate, pair) / klNats[index]));
+    const centre = mean(logs);
+    return Math.sqrt(mean(logs.map((value) => (value - centre) ** 2)));
+  };
+  return row({
+    case: about,
+    metric: `rms of ln(estimated / true) after one scale (${pairs.length})`,
+    ours: of(ids.map((id) => lossOf(truth, id).klNats)),
+    standardError: errorOverSequences(truth, ids, of),
   });
 }
 
