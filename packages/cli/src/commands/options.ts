@@ -25,9 +25,7 @@ export function planOptions(
   };
 }
 
-function runOptions(
-  flags: Pick<RunFlags, 'threads' | 'gpu' | 'seed' | 'home' | 'token'> & OutputFlags,
-) {
+function runOptions(flags: Pick<RunFlags, 'threads' | 'gpu' | 'seed' | 'home' | 'token'> & OutputFlags) {
   const { threads, gpu, seed, home, token, verbose } = flags;
   return { threads, gpu, seed, home, token, verbose };
 }
