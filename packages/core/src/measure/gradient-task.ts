@@ -35,8 +35,16 @@ export type GradientTask = TaskType<
   null
 >;
 
-/** Sequences that share one walk through the blocks, at the least: what an interruption can lose. */
-const GROUP_SEQUENCES = 4;
+/** Sequences that share one walk through the blocks: what an interruption can lose. */
+const LEAST_GROUP = 4;
+const MOST_GROUP = 16;
+/** A group grows as long as what it keeps stays below this. */
+const GROUP_BYTES = 256 * 2 ** 20;
+
+function groupSize({ model, positions, lanes }: PassSettings): number {
+  const kept = 4 * model.width * positions * model.blocks.length;
+  return Math.max(lanes, LEAST_GROUP, Math.min(MOST_GROUP, Math.floor(GROUP_BYTES / kept)));
+}
 
 export const runGradient: TaskHandler<GradientTask> = async (parameters, report, settings) => {
   const engine = nativeEngine(settings);
@@ -44,13 +52,19 @@ export const runGradient: TaskHandler<GradientTask> = async (parameters, report,
   try {
     const model = await shapeOf(parameters.files[0], files);
     const { positions, firstScored, seed } = parameters;
-    const pass = await openWithin(
-      { engine, files, model, positions, firstScored, seed, lanes: settings.threads, scratchPath: null },
-      parameters,
-      report,
-    );
+    const roomy: PassSettings = {
+      engine,
+      files,
+      model,
+      positions,
+      firstScored,
+      seed,
+      lanes: settings.threads,
+      scratchPath: null,
+    };
+    const pass = await openWithin(roomy, parameters, report);
     try {
-      const size = Math.max(GROUP_SEQUENCES, settings.threads);
+      const size = groupSize(roomy);
       for (let first = 0; first < parameters.sequences.length; first += size) {
         const group = parameters.sequences.slice(first, first + size);
         const found = await pass.run(group.map(({ index, tokens }): Sequence => ({ index, tokens })));
@@ -86,12 +100,12 @@ async function openWithin(
   report: (event: GradientTask['event']) => void,
 ): Promise<SequencePass> {
   const { model, positions } = settings;
-  const group = Math.min(sequences.length, Math.max(GROUP_SEQUENCES, settings.lanes));
+  const group = Math.min(sequences.length, groupSize(settings));
   const stream = 4 * model.width * positions;
   let needed = 0;
   for (const lanes of new Set([settings.lanes, 1])) {
     const pass = await SequencePass.open({ ...settings, lanes });
-    const fixed = pass.byteLength + group * stream;
+    const fixed = pass.byteLength + group * pass.sequenceBytes;
     const activations = group * stream * model.blocks.length;
     for (const onDisk of [false, true]) {
       needed = fixed + (onDisk ? 0 : activations);

@@ -218,7 +218,7 @@ describe('squared gradients of drawn labels are nats', () => {
           );
         }
         const predicted = ((totals.get(tensor) as number) * spread ** 2) / (2 * positions);
-      expect(Math.abs(predicted / kl - 1)).toBeLessThan(0.15);
+        expect(Math.abs(predicted / kl - 1)).toBeLessThan(0.15);
       }
     },
   );

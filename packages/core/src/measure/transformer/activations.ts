@@ -7,23 +7,38 @@ import { fileError } from '../../io/file-errors.js';
 
 export class Activations {
   private readonly elements: number;
-  private readonly memory = new Map<string, Float32Array>();
+  private readonly memory: Map<string, Float32Array>;
   private readonly file: FileHandle | null;
   private readonly path: string | null;
   private readonly sequences: number;
 
-  private constructor(sequences: number, elements: number, file: FileHandle | null, path: string | null) {
+  private constructor(
+    sequences: number,
+    elements: number,
+    memory: Map<string, Float32Array>,
+    file: FileHandle | null,
+    path: string | null,
+  ) {
+    this.memory = memory;
     this.sequences = sequences;
     this.elements = elements;
     this.file = file;
     this.path = path;
   }
 
-  /** @param path where the values go; null keeps them in memory */
-  static async create(sequences: number, elements: number, path: string | null): Promise<Activations> {
-    if (path === null) return new Activations(sequences, elements, null, null);
+  /**
+   * @param path where the values go; null keeps them in memory
+   * @param memory arrays of an earlier group, which are filled anew
+   */
+  static async create(
+    sequences: number,
+    elements: number,
+    path: string | null,
+    memory = new Map<string, Float32Array>(),
+  ): Promise<Activations> {
+    if (path === null) return new Activations(sequences, elements, memory, null, null);
     try {
-      return new Activations(sequences, elements, await open(path, 'w+'), path);
+      return new Activations(sequences, elements, memory, await open(path, 'w+'), path);
     } catch (error) {
       throw fileError(error, path, 'write');
     }
@@ -31,7 +46,9 @@ export class Activations {
 
   async write(block: number, sequence: number, values: Float32Array): Promise<void> {
     if (this.file === null) {
-      this.memory.set(`${block}:${sequence}`, values.slice());
+      const place = this.memory.get(`${block}:${sequence}`);
+      if (place === undefined) this.memory.set(`${block}:${sequence}`, values.slice());
+      else place.set(values);
       return;
     }
     try {
@@ -61,7 +78,6 @@ export class Activations {
   }
 
   async close(): Promise<void> {
-    this.memory.clear();
     if (this.file === null) return;
     await this.file.close();
     await rm(this.path as string, { force: true });

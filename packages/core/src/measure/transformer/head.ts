@@ -10,7 +10,14 @@ import { storeInnerProduct, type WeightChanges } from './inner-products.js';
 import { bend, drawLabels, type DrawnLabels } from './random-labels.js';
 import type { TransformerShape } from './shape.js';
 import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
-import { alignedFloats, loadVector, loadWeights, type WeightArray, weightArray } from './weights.js';
+import {
+  alignedFloats,
+  fillTranspose,
+  loadVector,
+  loadWeights,
+  type WeightArray,
+  weightArray,
+} from './weights.js';
 
 const SLAB_BYTES = 64 * 2 ** 20;
 
@@ -48,6 +55,17 @@ export interface HeadResult {
   readonly draw: DrawnLabels;
   /** <G, dW> of the head's matrix alone; 0 without changes. */
   readonly inner: number;
+}
+
+/** A sequence on its way through the head. */
+interface BusyLane {
+  readonly item: HeadItem;
+  readonly lane: HeadLane;
+  readonly logits: Float32Array;
+  readonly squared: SquaredGradient;
+  inner: number;
+  draw: DrawnLabels | null;
+  ownRows: HeadResult['ownRows'];
 }
 
 export class Head {
@@ -110,7 +128,7 @@ export class Head {
       await this.load(first);
       await lane.addLogits(logits, vocabulary, first, signal);
     }
-    if (model.logitLimit !== null) bend(logits, model.logitLimit);
+    if (model.logitLimit !== null) bend(logits, model.logitLimit, null);
     return logits;
   }
 
@@ -121,38 +139,72 @@ export class Head {
   private async runTogether(items: readonly HeadItem[], signal?: AbortSignal): Promise<HeadResult[]> {
     const { model, positions } = this.settings;
     const vocabulary = this.tensor.rows;
-    const busy = items.map((item, index) => ({
+    const busy = items.map((item, index): BusyLane => ({
       item,
       lane: this.lanes[index],
-      logits: new Float32Array(positions * vocabulary),
+      logits: this.lanes[index].roomForLogits(positions * vocabulary),
       squared: emptySquaredGradient(model.width, vocabulary),
       inner: 0,
+      draw: null,
+      ownRows: null,
     }));
-    const each = (work: (entry: (typeof busy)[number]) => Promise<void>): Promise<void> =>
-      inLanes(busy.length, busy, work);
-    await each(({ item, lane }) => lane.begin(item.stream, signal));
-    for (const first of this.slabStarts()) {
-      await this.load(first);
-      await each(({ lane, logits }) => lane.addLogits(logits, vocabulary, first, signal));
-    }
-    const draws = busy.map(({ item, logits }) => this.draw(item, logits));
-    for (const first of this.slabStarts().toReversed()) {
-      await this.load(first);
-      await this.loadChange(first);
-      await each(async (entry) => {
-        entry.inner += await entry.lane.takeBack(entry.logits, vocabulary, first, entry.squared, signal);
-      });
-    }
-    const ownRows = busy.map(({ item, lane, logits }) =>
-      model.tied ? lane.ownRows(item.tokens, logits, vocabulary) : null,
-    );
-    await each(({ item, lane }) => lane.end(item.stream, signal));
-    return busy.map(({ squared, inner }, index) => ({
+    const starts = this.slabStarts();
+    if (starts.length === 1) await this.throughOneSlab(busy, signal);
+    else await this.throughSlabs(busy, starts, signal);
+    return busy.map(({ squared, inner, ownRows, draw }) => ({
       squared,
       inner,
-      ownRows: ownRows[index],
-      draw: draws[index],
+      ownRows,
+      draw: draw as DrawnLabels,
     }));
+  }
+
+  /** Each lane goes its own way: one draws labels while others compute. */
+  private async throughOneSlab(busy: readonly BusyLane[], signal?: AbortSignal): Promise<void> {
+    await this.load(0);
+    await this.loadChange(0);
+    await inLanes(busy.length, busy, async (entry) => {
+      await this.there(entry, 0, signal);
+      this.turn(entry);
+      await this.back(entry, 0, signal);
+      await entry.lane.end(entry.item.stream, signal);
+    });
+  }
+
+  /** All lanes share each slab while it is there, so they go in step. */
+  private async throughSlabs(
+    busy: readonly BusyLane[],
+    starts: readonly number[],
+    signal?: AbortSignal,
+  ): Promise<void> {
+    for (const first of starts) {
+      await this.load(first);
+      await inLanes(busy.length, busy, (entry) => this.there(entry, first, signal));
+    }
+    for (const entry of busy) this.turn(entry);
+    for (const first of starts.toReversed()) {
+      await this.load(first);
+      await this.loadChange(first);
+      await inLanes(busy.length, busy, (entry) => this.back(entry, first, signal));
+    }
+    await inLanes(busy.length, busy, ({ lane, item }) => lane.end(item.stream, signal));
+  }
+
+  private async there({ lane, item, logits }: BusyLane, first: number, signal?: AbortSignal): Promise<void> {
+    if (first === 0) await lane.begin(item.stream, signal);
+    await lane.addLogits(logits, this.tensor.rows, first, signal);
+  }
+
+  /** From logits to their gradient. */
+  private turn(entry: BusyLane): void {
+    const { item, lane, logits } = entry;
+    entry.draw = this.draw(item, logits);
+    if (this.settings.model.tied) entry.ownRows = lane.ownRows(item.tokens, logits, this.tensor.rows);
+  }
+
+  private async back(entry: BusyLane, first: number, signal?: AbortSignal): Promise<void> {
+    const { lane, logits, squared } = entry;
+    entry.inner += await lane.takeBack(logits, this.tensor.rows, first, squared, signal);
   }
 
   private draw({ sequence }: HeadItem, logits: Float32Array): DrawnLabels {
@@ -172,12 +224,10 @@ export class Head {
     const { engine, files, lanes } = this.settings;
     const [rowLength, rows] = this.slab.shape;
     const count = Math.min(rows, this.tensor.rows - first);
-    if (count < rows) {
-      this.slab.values.fill(0, count * rowLength);
-      const part = { ...this.slab, shape: [rowLength, count] as const, transposed: null };
-      await loadWeights(engine, files, this.tensor, part, lanes, first);
-      fillTransposed(this.slab);
-    } else await loadWeights(engine, files, this.tensor, this.slab, lanes, first);
+    this.slab.values.fill(0, count * rowLength);
+    const part = { ...this.slab, shape: [rowLength, count] as const };
+    await loadWeights(engine, files, this.tensor, part, lanes, first);
+    fillTranspose(this.slab);
     this.loaded = first;
   }
 
@@ -189,13 +239,6 @@ export class Head {
     this.change.fill(0, count * rowLength);
     await changes.rows(this.tensor.name, first, this.change.subarray(0, count * rowLength));
   }
-}
-
-function fillTransposed({ shape, values, transposed }: WeightArray): void {
-  const [rowLength, rows] = shape;
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < rowLength; column++)
-      (transposed as Float32Array)[column * rows + row] = values[row * rowLength + column];
 }
 
 /** One lane's graphs at the head. */
@@ -211,6 +254,7 @@ class HeadLane {
   private readonly normBack: ComputeGraph;
   private readonly slab: WeightArray;
   private readonly positions: number;
+  private sequenceLogits: Float32Array | null = null;
   /** <G, dW> of the slab. */
   private readonly inner = alignedFloats(1);
 
@@ -272,6 +316,12 @@ class HeadLane {
       arrays.reduce((sum, array) => sum + array.byteLength, 0) +
       graphs.reduce((sum, graph) => sum + graph.workBytes, 0)
     );
+  }
+
+  /** The same array for one sequence after the other: garbage of this size would wait long to be collected. */
+  roomForLogits(length: number): Float32Array {
+    this.sequenceLogits ??= new Float32Array(length);
+    return this.sequenceLogits;
   }
 
   async begin(stream: Float32Array, signal?: AbortSignal): Promise<void> {

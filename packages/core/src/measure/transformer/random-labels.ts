@@ -44,10 +44,11 @@ export function drawLabels(logits: Float32Array, draw: LabelDraw): DrawnLabels {
   const { vocabulary, firstScored } = draw;
   const positions = logits.length / vocabulary;
   const labels = new Int32Array(positions).fill(-1);
+  const slopes = draw.logitLimit === null ? null : new Float32Array(vocabulary);
   logits.fill(0, 0, firstScored * vocabulary);
   for (let position = firstScored; position < positions; position++) {
     const row = logits.subarray(position * vocabulary, (position + 1) * vocabulary);
-    const label = drawLabel(row, uniform(draw.seed, draw.sequence, position), draw.logitLimit);
+    const label = drawLabel(row, uniform(draw.seed, draw.sequence, position), draw.logitLimit, slopes);
     if (label === null) return { labels, notFinite: position };
     labels[position] = label;
   }
@@ -55,8 +56,13 @@ export function drawLabels(logits: Float32Array, draw: LabelDraw): DrawnLabels {
 }
 
 /** Null when the row is not finite. */
-function drawLabel(row: Float32Array, at: number, limit: number | null): number | null {
-  const slope = limit === null ? null : bend(row, limit);
+function drawLabel(
+  row: Float32Array,
+  at: number,
+  limit: number | null,
+  slopes: Float32Array | null,
+): number | null {
+  const slope = limit === null ? null : bend(row, limit, slopes);
   let most = -Infinity;
   for (let i = 0; i < row.length; i++) if (row[i] > most) most = row[i];
   let sum = 0;
@@ -85,13 +91,12 @@ function labelAt(shares: Float32Array, target: number): number {
   return last;
 }
 
-/** Bends a row of logits into +-limit, in place; returns the slopes. */
-export function bend(row: Float32Array, limit: number): Float32Array {
-  const slopes = new Float32Array(row.length);
-  for (let i = 0; i < row.length; i++) {
-    const bent = Math.tanh(row[i] / limit);
-    row[i] = limit * bent;
-    slopes[i] = 1 - bent * bent;
+/** Bends logits into +-limit, in place; fills `slopes` where they are asked for, and returns them. */
+export function bend(logits: Float32Array, limit: number, slopes: Float32Array | null): Float32Array | null {
+  for (let i = 0; i < logits.length; i++) {
+    const bent = Math.tanh(logits[i] / limit);
+    logits[i] = limit * bent;
+    if (slopes !== null) slopes[i] = 1 - bent * bent;
   }
   return slopes;
 }

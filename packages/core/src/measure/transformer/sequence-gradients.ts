@@ -17,7 +17,7 @@ import { Head, type HeadResult } from './head.js';
 import type { WeightChanges } from './inner-products.js';
 import type { BlockShape, TransformerShape } from './shape.js';
 import type { SquaredGradient } from './squared-gradient.js';
-import { alignedFloats, loadVector } from './weights.js';
+import { alignedFloats, fillTranspose, loadVector, STAGING_BYTES } from './weights.js';
 
 export interface PassSettings {
   readonly engine: Engine;
@@ -100,8 +100,20 @@ export class SequencePass {
     const weights = [...this.room.matrices.values()].reduce((sum, { values }) => sum + 8 * values.length, 0);
     const { blocks } = this.settings.model;
     return (
-      weights + this.head.byteLength + this.lanes.reduce((sum, lane) => sum + lane.byteLength(blocks), 0)
+      weights +
+      STAGING_BYTES * this.lanes.length +
+      this.head.byteLength +
+      this.lanes.reduce((sum, lane) => sum + lane.byteLength(blocks), 0)
     );
+  }
+
+  /** Bytes of one sequence: its stream, and what is found, once more while the last group's is not collected yet. */
+  get sequenceBytes(): number {
+    const { files, model, positions } = this.settings;
+    const found = files.names
+      .map((name) => files.tensor(name))
+      .reduce((sum, { rowLength, rows }) => sum + 4 * (rowLength + 2 * rows), 0);
+    return 4 * model.width * positions + 2 * found;
   }
 
   /** The same pass, with kept activations in a file. */
@@ -119,7 +131,8 @@ export class SequencePass {
   /** Sequences of `positions` tokens each. @throws BitsmithError `ACTIVATION_NOT_FINITE` */
   async run(sequences: readonly Sequence[], signal?: AbortSignal): Promise<SequenceGradients[]> {
     const { model, positions, scratchPath } = this.settings;
-    const kept = await Activations.create(sequences.length, model.width * positions, scratchPath);
+    const elements = model.width * positions;
+    const kept = await Activations.create(sequences.length, elements, scratchPath, this.memory);
     try {
       const streams = await Promise.all(sequences.map(({ tokens }) => this.embedding.look(tokens)));
       await this.forward(sequences, streams, kept, signal);
@@ -297,6 +310,7 @@ export class SequencePass {
   ): Promise<void> {
     for (const [index, block] of [...this.settings.model.blocks.entries()].toReversed()) {
       await this.load(index);
+      this.transpose();
       await this.loadChanges(index);
       await this.inEach(streams, async (lane, stream, at) => {
         await kept.read(index, at, lane.input);
@@ -312,15 +326,26 @@ export class SequencePass {
     }
   }
 
+  /** Gradients pass through the weights the other way round; the way forward does without. */
+  private transpose(): void {
+    if (this.hasTransposes) return;
+    for (const matrix of this.room.matrices.values()) fillTranspose(matrix);
+    this.hasTransposes = true;
+  }
+
   private async loadChanges(block: number): Promise<void> {
     for (const [part, array] of this.changes ?? [])
       await this.settings.changes?.rows(blockTensorName(block, part), 0, array);
   }
 
   private loaded: number | null = null;
+  private hasTransposes = false;
+  /** Kept activations of the last group. */
+  private readonly memory = new Map<string, Float32Array>();
 
   private async load(block: number): Promise<void> {
     if (this.loaded === block) return;
+    this.hasTransposes = false;
     const { engine, files, model, lanes } = this.settings;
     await loadBlock(engine, files, model, block, this.room, lanes);
     this.loaded = block;

@@ -16,8 +16,26 @@ export interface WeightArray {
 
 /** Rows decoded at once. */
 const SLAB_WEIGHTS = 1 << 20;
+/** What a lane's buffer of stored rows takes at the most. */
+export const STAGING_BYTES = 4 * SLAB_WEIGHTS;
 /** Side of the squares that a transposition moves: both ways of it stay in the processor's cache. */
 const TILE = 32;
+
+/** Stored rows on their way, a buffer a lane: used again as long as the files are open, since garbage of them adds up. */
+const stagingBuffers = new WeakMap<WeightFiles, Uint8Array[]>();
+
+function buffersOf(files: WeightFiles): Uint8Array[] {
+  const known = stagingBuffers.get(files);
+  if (known !== undefined) return known;
+  const buffers: Uint8Array[] = [];
+  stagingBuffers.set(files, buffers);
+  return buffers;
+}
+
+function takeBuffer(buffers: Uint8Array[], byteLength: number): Uint8Array {
+  const free = buffers.pop();
+  return free !== undefined && free.length >= byteLength ? free : new Uint8Array(byteLength);
+}
 
 export function alignedFloats(length: number): Float32Array {
   const bytes = alignedBytes(4 * length);
@@ -33,7 +51,7 @@ export function weightArray(rowLength: number, rows: number, transposed: boolean
   };
 }
 
-/** Decodes rows of a tensor, from `firstRow`, into its array. */
+/** Decodes rows of a tensor, from `firstRow`, into its array; not into its transpose. */
 export async function loadWeights(
   engine: Engine,
   files: WeightFiles,
@@ -45,14 +63,17 @@ export async function loadWeights(
   const [rowLength, rows] = array.shape;
   const slab = Math.max(1, Math.min(rows, Math.floor(SLAB_WEIGHTS / rowLength)));
   const starts = Array.from({ length: Math.ceil(rows / slab) }, (_, index) => index * slab);
+  const buffers = buffersOf(files);
   await inLanes(lanes, starts, async (start) => {
     const count = Math.min(slab, rows - start);
-    const bytes = new Uint8Array(tensorByteLength(tensor.type, [rowLength, count]));
+    const byteLength = tensorByteLength(tensor.type, [rowLength, count]);
+    const buffer = takeBuffer(buffers, byteLength);
+    const bytes = buffer.subarray(0, byteLength);
     await files.readRows(tensor.name, firstRow + start, bytes);
     const target = array.values.subarray(start * rowLength, (start + count) * rowLength);
     await decodeRows(engine, { type: tensor.type, bytes, rows: count, rowLength }, target);
+    buffers.push(buffer);
   });
-  if (array.transposed !== null) transpose(array.values, array.transposed, rowLength, rows);
 }
 
 /** A small tensor (a norm's gains, a bias) as floats. */
@@ -80,7 +101,10 @@ export function assertShape(tensor: StoredTensor, rowLength: number, rows: numbe
   );
 }
 
-function transpose(from: Float32Array, to: Float32Array, columns: number, rows: number): void {
+/** Fills an array's transpose, if it has one, from its rows. */
+export function fillTranspose({ shape, values: from, transposed: to }: WeightArray): void {
+  const [columns, rows] = shape;
+  if (to === null) return;
   for (let row = 0; row < rows; row += TILE) {
     const rowEnd = Math.min(rows, row + TILE);
     for (let column = 0; column < columns; column += TILE) {
