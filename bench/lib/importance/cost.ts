@@ -75,7 +75,9 @@ async function* measureCost(run: RunContext, request: CostRequest): Work<Row[]> 
   };
   const machine = await measureMachine(model, text);
   // First gradients alone, then, with these in the store, prices of everything.
-  const gradients = yield* timed(scoresOf('gradient', { ...input, wanted: [] }));
+  const notes: string[] = [];
+  const gradients = yield* timed(noting(scoresOf('gradient', { ...input, wanted: [] }), notes));
+  const { forward, backward } = passSeconds(notes);
   const prices = yield* timed(scoresOf('gradient', input));
   const replacement = yield* replacementSeconds(input);
   const pairs = wanted.reduce((sum, { schemes }) => sum + schemes.length, 0);
@@ -97,6 +99,19 @@ async function* measureCost(run: RunContext, request: CostRequest): Work<Row[]> 
       ours: gradients,
       peer: floor,
       bar: { of: 'ratio', most: 2 },
+    }),
+    row({
+      ...about,
+      metric: 'gradients, seconds; peer: their own way forward',
+      ours: gradients,
+      peer: forward,
+    }),
+    row({
+      ...about,
+      metric: 'backward through the blocks, less their rebuilding, seconds; peer: forward',
+      ours: backward - forward,
+      peer: forward,
+      bar: { of: 'ratio', most: 2.5 },
     }),
     row({ ...about, metric: "the encoders' errors of all pairs, seconds", ours: prices }),
     row({
@@ -124,6 +139,21 @@ function wantedOf(model: SourceModel): Wanted[] {
         .filter((scheme): scheme is SchemeId => scheme !== tensor.type),
     }))
     .filter(({ tensor, schemes }) => schemes.length > 0 && quantizable(tensor).allowed);
+}
+
+/** Keeps what is said on the way. */
+async function* noting<Result>(work: Work<Result>, notes: string[]): Work<Result> {
+  for (;;) {
+    const step = await work.next();
+    if (step.done === true) return step.value;
+    if (step.value.type === 'note') notes.push(step.value.message);
+    yield step.value;
+  }
+}
+
+function passSeconds(notes: readonly string[]): { forward: number; backward: number } {
+  const told = notes.map((note) => /took ([\d.]+) s forward.* ([\d.]+) s backward/.exec(note)).find(Boolean);
+  return { forward: Number(told?.[1]), backward: Number(told?.[2]) };
 }
 
 async function* timed(work: Work<unknown>): Work<number> {

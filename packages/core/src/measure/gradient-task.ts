@@ -5,7 +5,12 @@ import { nativeEngine } from '../engine/session.js';
 import { FileSource } from '../io/file-source.js';
 import { WeightFiles } from '../model/weight-files.js';
 import { writeGradients } from './transformer/fisher-file.js';
-import { type PassSettings, type Sequence, SequencePass } from './transformer/sequence-gradients.js';
+import {
+  type PassSeconds,
+  type PassSettings,
+  type Sequence,
+  SequencePass,
+} from './transformer/sequence-gradients.js';
 import { readTransformerShape, type TransformerShape } from './transformer/shape.js';
 
 export type GradientTask = TaskType<
@@ -31,7 +36,8 @@ export type GradientTask = TaskType<
       readonly onDisk: boolean;
       readonly lanes: number;
     }
-  | { readonly type: 'sequence'; readonly index: number },
+  | { readonly type: 'sequence'; readonly index: number }
+  | ({ readonly type: 'seconds' } & Readonly<PassSeconds>),
   null
 >;
 
@@ -73,6 +79,7 @@ export const runGradient: TaskHandler<GradientTask> = async (parameters, report,
           report({ type: 'sequence', index });
         }
       }
+      report({ type: 'seconds', ...pass.seconds });
     } finally {
       pass.dispose();
     }

@@ -111,6 +111,10 @@ export async function* measureGradients(
                 emit({ type: 'note', level: 'verbose', message: describeMemory(event) });
                 return;
               }
+              if (event.type === 'seconds') {
+                emit({ type: 'note', level: 'verbose', message: describeSeconds(event) });
+                return;
+              }
               const adoption = run.store.adopt(
                 outputs.get(event.index) as string,
                 taskOf(event.index),
@@ -132,6 +136,11 @@ export async function* measureGradients(
   const paths = chunks.map((index) => run.store.pathOf(taskOf(index), 'safetensors'));
   const hash = sha256(JSON.stringify([model.sha256, tokensHash(text), samples, firstScored, run.seed]));
   return { paths, labels: positions - firstScored, hash, cached, memoryBytes };
+}
+
+function describeSeconds(event: { forward: number; head: number; backward: number }): string {
+  const [forward, head, backward] = [event.forward, event.head, event.backward].map((s) => s.toFixed(2));
+  return `gradients took ${forward} s forward, ${head} s at the head, ${backward} s backward with every block rebuilt`;
 }
 
 function describeMemory(event: { predictedBytes: number; onDisk: boolean; lanes: number }): string {

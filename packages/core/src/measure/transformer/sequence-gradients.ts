@@ -51,6 +51,13 @@ export interface SequenceGradients {
   readonly inner: ReadonlyMap<string, number>;
 }
 
+/** Backward includes that every block is rebuilt, which takes what the way forward took. */
+export interface PassSeconds {
+  forward: number;
+  head: number;
+  backward: number;
+}
+
 /** Sequences whose inputs are summed at once. */
 const GRAM_SEQUENCES = 4;
 
@@ -135,11 +142,13 @@ export class SequencePass {
     const kept = await Activations.create(sequences.length, elements, scratchPath, this.memory);
     try {
       const streams = await Promise.all(sequences.map(({ tokens }) => this.embedding.look(tokens)));
-      await this.forward(sequences, streams, kept, signal);
-      const found = await this.head.run(
-        sequences.map(({ index, tokens }, at) => ({ sequence: index, tokens, stream: streams[at] })),
-        signal,
-      );
+      const items = sequences.map(({ index, tokens }, at) => ({
+        sequence: index,
+        tokens,
+        stream: streams[at],
+      }));
+      await this.timed('forward', this.forward(sequences, streams, kept, signal));
+      const found = await this.timed('head', this.head.run(items, signal));
       this.refuseNotFinite(sequences, found);
       const gradients = found.map(
         ({ squared }) => new Map<string, SquaredGradient>([[this.head.tensor.name, squared]]),
@@ -149,7 +158,7 @@ export class SequencePass {
           ? new Map<string, number>()
           : new Map([[this.head.tensor.name, product]]),
       );
-      await this.backward(streams, kept, gradients, inner, signal);
+      await this.timed('backward', this.backward(streams, kept, gradients, inner, signal));
       for (const [at, { tokens }] of sequences.entries())
         await this.embedding.addInner(tokens, streams[at], inner[at]);
       sequences.forEach(({ tokens }, at) =>
@@ -257,6 +266,13 @@ export class SequencePass {
     this.head.dispose();
   }
 
+  private async timed<Result>(part: keyof PassSeconds, work: Promise<Result>): Promise<Result> {
+    const start = performance.now();
+    const result = await work;
+    this.seconds[part] += (performance.now() - start) / 1000;
+    return result;
+  }
+
   private async forward(
     sequences: readonly Sequence[],
     streams: readonly Float32Array[],
@@ -338,6 +354,8 @@ export class SequencePass {
       await this.settings.changes?.rows(blockTensorName(block, part), 0, array);
   }
 
+  /** What `run` has taken so far. */
+  readonly seconds: PassSeconds = { forward: 0, head: 0, backward: 0 };
   private loaded: number | null = null;
   private hasTransposes = false;
   /** Kept activations of the last group. */
