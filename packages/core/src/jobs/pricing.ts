@@ -15,7 +15,7 @@ import { spreadChunks, spreadSamples, type TokenizedText } from '../text/tokeniz
 /** `gradient`: squared gradients of whole sequences. `probe`: one true loss a tensor, for any architecture. */
 export type PricingMethod = 'gradient' | 'probe';
 
-export const pricingMethods: readonly PricingMethod[] = ['gradient', 'probe'];
+const pricingMethods: readonly PricingMethod[] = ['gradient', 'probe'];
 
 export interface PricingOptions {
   /** Default: gradients where they can be measured. */

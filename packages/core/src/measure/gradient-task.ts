@@ -43,7 +43,7 @@ export type GradientTask = TaskType<
 
 /** Sequences that share one walk through the blocks: what an interruption can lose. */
 const LEAST_GROUP = 4;
-const MOST_GROUP = 16;
+const MOST_GROUP = 8;
 /** A group grows as long as what it keeps stays below this. */
 const GROUP_BYTES = 256 * 2 ** 20;
 

@@ -15,7 +15,7 @@ import { probeScheme } from './probe-scheme.js';
 import type { Wanted } from './wanted.js';
 
 /** Fewer would find chance alone. */
-export const INTERACTION_SAMPLES = 128;
+const INTERACTION_SAMPLES = 128;
 
 /**
  * Audits the interactions of all tensors, each in the scheme that a probe would take.

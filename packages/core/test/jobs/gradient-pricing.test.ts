@@ -112,7 +112,7 @@ describe.skipIf(noSignals)('killed in the middle of gradients (needs signals)', 
     const run = await planned({ home }, (event) => {
       if (killed !== undefined || (gradientsDone(event) ?? 0) < 4) return;
       // The command that lists processes is one of them, and over.
-      [killed] = childrenOf(process.pid).filter(isAlive);
+      killed = childrenOf(process.pid).find(isAlive);
       process.kill(killed as number, 'SIGKILL');
     });
     await processGone(killed as number);

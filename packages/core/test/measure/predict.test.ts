@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { assert as assertProperty, double, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fitKl, type MeasuredPlan, predictKl } from '../../src/measure/predict.js';
 import { mulberry32 } from '../../src/measure/mulberry32.js';
@@ -17,21 +17,17 @@ function plansOf(a: number, b: number, noise: number, seed: number, count = 8): 
 
 describe('the loss of whole plans', () => {
   it('is fitted exactly where it has the form', () => {
-    fc.assert(
-      fc.property(
-        fc.double({ min: 0.5, max: 2, noNaN: true }),
-        fc.double({ min: 0, max: 3, noNaN: true }),
-        (a, b) => {
-          const fit = fitKl(plansOf(a, b, 0, 1), 1);
-          expect(fit.a).toBeCloseTo(a, 6);
-          expect(fit.b).toBeCloseTo(b, 5);
-          expect(fit.relativeError).toBeLessThan(1e-6);
-          const { klNats, low, high } = predictKl(fit, 0.05);
-          expect(klNats).toBeCloseTo(0.05 * (a + b * 0.05), 8);
-          expect(low).toBeLessThanOrEqual(klNats);
-          expect(high).toBeGreaterThanOrEqual(klNats);
-        },
-      ),
+    assertProperty(
+      property(double({ min: 0.5, max: 2, noNaN: true }), double({ min: 0, max: 3, noNaN: true }), (a, b) => {
+        const fit = fitKl(plansOf(a, b, 0, 1), 1);
+        expect(fit.a).toBeCloseTo(a, 6);
+        expect(fit.b).toBeCloseTo(b, 5);
+        expect(fit.relativeError).toBeLessThan(1e-6);
+        const { klNats, low, high } = predictKl(fit, 0.05);
+        expect(klNats).toBeCloseTo(0.05 * (a + b * 0.05), 8);
+        expect(low).toBeLessThanOrEqual(klNats);
+        expect(high).toBeGreaterThanOrEqual(klNats);
+      }),
     );
   });
 

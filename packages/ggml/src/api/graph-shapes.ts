@@ -23,7 +23,7 @@ export function elementsOf(shape: Shape): number {
   return shape[0] * shape[1] * shape[2] * shape[3];
 }
 
-export function equalShapes(a: Shape, b: Shape): boolean {
+function equalShapes(a: Shape, b: Shape): boolean {
   return a.every((extent, axis) => extent === b[axis]);
 }
 

@@ -72,7 +72,7 @@ export const plainAlgebra: Algebra<Tensor> = {
 };
 
 /** The tape's own methods, with constants as leaves of its graph. */
-export function tapeAlgebra(tape: Tape): Algebra<GraphNode> {
+function tapeAlgebra(tape: Tape): Algebra<GraphNode> {
   const leaf = (tensor: Tensor): GraphNode => nodeOf(tape.graph, tensor);
   return {
     linear: (weight, x) => {

@@ -2,17 +2,12 @@
 import type { RopeSettings } from '../../src/index.js';
 import { at, eachRow, fill, map, type Tensor, zip } from './tensors.js';
 
-export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 export const silu = (x: number): number => x * sigmoid(x);
 export const siluSlope = (x: number): number => sigmoid(x) * (1 + x * (1 - sigmoid(x)));
 
 const geluInner = (x: number): number => Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3);
 export const gelu = (x: number): number => (x / 2) * (1 + Math.tanh(geluInner(x)));
-export function geluSlope(x: number): number {
-  const bent = Math.tanh(geluInner(x));
-  const inner = Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x ** 2);
-  return (1 + bent) / 2 + (x / 2) * (1 - bent ** 2) * inner;
-}
 
 export function rmsNorm(a: Tensor, epsilon: number): Tensor {
   return eachRow(a, (row) => {

@@ -180,7 +180,7 @@ function kept(graphs: Map<string, ComputeGraph>, block: BlockShape, build: () =>
 }
 
 /** [keys, queries]: a query looks at itself and what came before it, at most `window` positions in all. */
-export function causalMask(positions: number, window: number | null): Float32Array {
+function causalMask(positions: number, window: number | null): Float32Array {
   const mask = alignedFloats(positions * positions);
   for (let query = 0; query < positions; query++) {
     for (let key = 0; key < positions; key++) {

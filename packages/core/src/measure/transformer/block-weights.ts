@@ -39,7 +39,7 @@ const outside: ReadonlySet<string> = new Set([
 ]);
 
 /** The names of a block's matrices and vectors. @throws BitsmithError `GRAPH_UNSUPPORTED` */
-export function blockTensors(
+function blockTensors(
   files: WeightFiles,
   model: TransformerShape,
   block: number,

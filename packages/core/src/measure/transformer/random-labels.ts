@@ -4,7 +4,7 @@
  */
 
 /** A uniform number in [0, 1) from three counters: two rounds of MurmurHash3's finalizer over a Weyl sequence. */
-export function uniform(seed: number, sequence: number, position: number): number {
+function uniform(seed: number, sequence: number, position: number): number {
   let hash = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
   hash = mix(hash + Math.imul(sequence + 1, 0x9e3779b1));
   hash = mix(hash ^ Math.imul(position + 1, 0xc2b2ae3d));
