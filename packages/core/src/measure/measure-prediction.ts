@@ -31,8 +31,8 @@ export interface PredictionOptions {
 }
 
 /** Bits per weight of the largest plan measured, and of the smallest: where there is loss to tell. */
-const MOST_BITS = 5.5;
-const LEAST_BITS = 2.2;
+const MOST_BITS = 5;
+const LEAST_BITS = 2.3;
 const DEFAULT_PLANS = 6;
 
 /**
