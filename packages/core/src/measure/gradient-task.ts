@@ -5,12 +5,8 @@ import { nativeEngine } from '../engine/session.js';
 import { FileSource } from '../io/file-source.js';
 import { WeightFiles } from '../model/weight-files.js';
 import { writeGradients } from './transformer/fisher-file.js';
-import {
-  type PassSeconds,
-  type PassSettings,
-  type Sequence,
-  SequencePass,
-} from './transformer/sequence-gradients.js';
+import type { PassSettings, Sequence } from './transformer/blocks.js';
+import { type PassSeconds, SequencePass } from './transformer/sequence-gradients.js';
 import { readTransformerShape, type TransformerShape } from './transformer/shape.js';
 
 export type GradientTask = TaskType<
@@ -100,6 +96,9 @@ export async function shapeOf(path: string, files: WeightFiles): Promise<Transfo
   }
 }
 
+/** What graphs' own structs and small objects of JavaScript take besides. */
+const OVERHEAD_BYTES = 8 * 2 ** 20;
+
 /** The roomiest way that fits: all lanes and activations in memory, then on disk, then with one lane. */
 async function openWithin(
   settings: PassSettings,
@@ -112,7 +111,7 @@ async function openWithin(
   let needed = 0;
   for (const lanes of new Set([settings.lanes, 1])) {
     const pass = await SequencePass.open({ ...settings, lanes });
-    const fixed = pass.byteLength + group * pass.sequenceBytes;
+    const fixed = OVERHEAD_BYTES + pass.byteLength + group * pass.sequenceBytes;
     const activations = group * stream * model.blocks.length;
     for (const onDisk of [false, true]) {
       needed = fixed + (onDisk ? 0 : activations);
