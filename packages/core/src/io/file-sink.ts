@@ -41,6 +41,16 @@ export class FileSink implements ByteSink {
   }
 }
 
+/** Writes a file from its beginning, under the name given: for names that are temporary already. */
+export async function writeFresh(filePath: string, write: (sink: ByteSink) => Promise<void>): Promise<void> {
+  const sink = await FileSink.create(filePath);
+  try {
+    await write(sink);
+  } finally {
+    await sink.close();
+  }
+}
+
 /** Writes all of `bytes` at `position`, however many calls that takes. */
 export async function writeAt(
   handle: FileHandle,

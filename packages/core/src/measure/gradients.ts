@@ -8,6 +8,7 @@ import { sha256 } from '../io/hash.js';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent } from '../run/events.js';
+import { MadeFiles } from '../run/made-files.js';
 import type { TaskIdentity } from '../run/store.js';
 import { streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { refuseTooManySamples, tokensHash, type TokenizedText } from '../text/tokenize.js';
@@ -88,47 +89,46 @@ export async function* measureGradients(
     await withNewEngineAfterCrash(
       async () => (await absent()).length,
       async () => {
-        const outputs = new Map(
-          (await absent()).map((index) => [index, run.store.temporaryPath('safetensors')]),
-        );
-        const adoptions: Promise<unknown>[] = [];
-        await run.engine.run(
-          'gradient',
-          {
-            files: model.files.map((file) => file.path),
-            positions,
-            firstScored,
-            seed: run.seed,
-            sequences: [...outputs].map(([index, output]) => ({ index, tokens: text.chunks[index], output })),
-            memoryBytes: options.memoryBytes ?? memoryLimit(),
-            scratchPath: run.store.temporaryPath('activations'),
-          },
-          {
-            signal: run.signal,
-            onEvent: (event) => {
-              if (event.type === 'memory') {
-                memoryBytes = event.predictedBytes;
-                emit({ type: 'note', level: 'verbose', message: describeMemory(event) });
-                return;
-              }
-              if (event.type === 'seconds') {
-                emit({ type: 'note', level: 'verbose', message: describeSeconds(event) });
-                return;
-              }
-              const adoption = run.store.adopt(
-                outputs.get(event.index) as string,
-                taskOf(event.index),
-                'safetensors',
-              );
-              // A full disk fails here while the engine works on: it is told below, not as an unhandled rejection.
-              adoption.catch(() => undefined);
-              adoptions.push(adoption);
-              done++;
-              progress();
+        const made = new MadeFiles(run.store);
+        const outputs = new Map((await absent()).map((index) => [index, made.name('safetensors')]));
+        try {
+          await run.engine.run(
+            'gradient',
+            {
+              files: model.files.map((file) => file.path),
+              positions,
+              firstScored,
+              seed: run.seed,
+              sequences: [...outputs].map(([index, output]) => ({
+                index,
+                tokens: text.chunks[index],
+                output,
+              })),
+              memoryBytes: options.memoryBytes ?? memoryLimit(),
+              scratchPath: made.name('activations'),
             },
-          },
-        );
-        await Promise.all(adoptions);
+            {
+              signal: run.signal,
+              onEvent: (event) => {
+                if (event.type === 'memory') {
+                  memoryBytes = event.predictedBytes;
+                  emit({ type: 'note', level: 'verbose', message: describeMemory(event) });
+                  return;
+                }
+                if (event.type === 'seconds') {
+                  emit({ type: 'note', level: 'verbose', message: describeSeconds(event) });
+                  return;
+                }
+                made.adopt(outputs.get(event.index) as string, taskOf(event.index), 'safetensors');
+                done++;
+                progress();
+              },
+            },
+          );
+          await made.settled();
+        } finally {
+          await made.removeRest();
+        }
       },
       (error) => emit({ type: 'note', level: 'warning', message: error.message }),
     );

@@ -2,11 +2,11 @@
 import { layoutSafetensors, writeSafetensors } from '@bitsmith/formats';
 import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { nativeEngine } from '../engine/session.js';
-import { writeAtomically } from '../io/file-sink.js';
+import { writeFresh } from '../io/file-sink.js';
 import { WeightFiles } from '../model/weight-files.js';
 import { shapeOf } from './gradient-task.js';
 import { blockTensorName } from './transformer/block-weights.js';
-import { SequencePass } from './transformer/sequence-gradients.js';
+import { GramPass } from './transformer/gram-pass.js';
 
 export type GramTask = TaskType<
   {
@@ -26,7 +26,7 @@ export const runGrams: TaskHandler<GramTask> = async (parameters, report, settin
   try {
     const model = await shapeOf(parameters.files[0], files);
     const { positions, outputs } = parameters;
-    const pass = await SequencePass.open({
+    const pass = await GramPass.open({
       engine,
       files,
       model,
@@ -38,7 +38,7 @@ export const runGrams: TaskHandler<GramTask> = async (parameters, report, settin
     });
     try {
       const sequences = parameters.sequences.map((tokens, index) => ({ index, tokens }));
-      await pass.grams(sequences, async (block, grams) => {
+      await pass.run(sequences, async (block, grams) => {
         const index = block ?? model.blocks.length;
         const output = outputs[index];
         if (output === null || output === undefined) return;
@@ -68,7 +68,7 @@ async function writeGrams(
       return { name, dtype: 'F32', shape: [width, width] };
     }),
   });
-  await writeAtomically(path, (sink) =>
+  await writeFresh(path, (sink) =>
     writeSafetensors(sink, layout, async ({ name }, _, target) => {
       const gram = named.get(name) as Float32Array;
       await target.write(new Uint8Array(gram.buffer, gram.byteOffset, gram.byteLength));

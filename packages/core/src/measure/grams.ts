@@ -6,6 +6,7 @@ import { ENGINE_RELEASE } from '../engine/release.js';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent } from '../run/events.js';
+import { MadeFiles } from '../run/made-files.js';
 import type { TaskIdentity } from '../run/store.js';
 import { streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { tokensHash, type TokenizedText } from '../text/tokenize.js';
@@ -65,31 +66,30 @@ export async function* measureGrams(
       async () => (await absent()).size,
       async () => {
         const missing = await absent();
-        const outputs = parts.map((part) =>
-          missing.has(part) ? run.store.temporaryPath('safetensors') : null,
-        );
-        const adoptions: Promise<unknown>[] = [];
-        await run.engine.run(
-          'grams',
-          {
-            files: model.files.map((file) => file.path),
-            positions: text.contextTokens,
-            sequences: text.chunks,
-            outputs,
-          },
-          {
-            signal: run.signal,
-            onEvent: ({ index }) => {
-              const adoption = run.store.adopt(outputs[index] as string, taskOf(index), 'safetensors');
-              // A full disk fails here while the engine works on: it is told below, not as an unhandled rejection.
-              adoption.catch(() => undefined);
-              adoptions.push(adoption);
-              done++;
-              progress();
+        const made = new MadeFiles(run.store);
+        const outputs = parts.map((part) => (missing.has(part) ? made.name('safetensors') : null));
+        try {
+          await run.engine.run(
+            'grams',
+            {
+              files: model.files.map((file) => file.path),
+              positions: text.contextTokens,
+              sequences: text.chunks,
+              outputs,
             },
-          },
-        );
-        await Promise.all(adoptions);
+            {
+              signal: run.signal,
+              onEvent: ({ index }) => {
+                made.adopt(outputs[index] as string, taskOf(index), 'safetensors');
+                done++;
+                progress();
+              },
+            },
+          );
+          await made.settled();
+        } finally {
+          await made.removeRest();
+        }
       },
       (error) => emit({ type: 'note', level: 'warning', message: error.message }),
     );

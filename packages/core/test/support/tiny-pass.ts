@@ -2,26 +2,39 @@
 import { readFile } from 'node:fs/promises';
 import { MemorySource, readGguf } from '@bitsmith/formats';
 import type { Engine } from '@bitsmith/ggml';
-import { type PassSettings, SequencePass } from '../../src/measure/transformer/sequence-gradients.js';
+import type { PassSettings } from '../../src/measure/transformer/blocks.js';
+import { GramPass } from '../../src/measure/transformer/gram-pass.js';
+import { SequencePass } from '../../src/measure/transformer/sequence-gradients.js';
 import { readTransformerShape, type TransformerShape } from '../../src/measure/transformer/shape.js';
 import { WeightFiles } from '../../src/model/weight-files.js';
 
-export interface OpenedPass extends AsyncDisposable {
-  readonly pass: SequencePass;
+type Wanted = Partial<PassSettings> & { readonly positions: number };
+
+interface Opened<Pass> extends AsyncDisposable {
+  readonly pass: Pass;
   readonly model: TransformerShape;
 }
 
-export async function openPass(
+export async function openPass(engine: Engine, file: string, wanted: Wanted): Promise<Opened<SequencePass>> {
+  return await opened(engine, file, wanted, (settings) => SequencePass.open(settings));
+}
+
+export async function openGramPass(engine: Engine, file: string, wanted: Wanted): Promise<Opened<GramPass>> {
+  return await opened(engine, file, wanted, (settings) => GramPass.open(settings));
+}
+
+async function opened<Pass extends { dispose(): void }>(
   engine: Engine,
   file: string,
-  settings: Partial<PassSettings> & { readonly positions: number },
-): Promise<OpenedPass> {
+  wanted: Wanted,
+  open: (settings: PassSettings) => Promise<Pass>,
+): Promise<Opened<Pass>> {
   const files = await WeightFiles.open([file]);
   try {
     const { metadata } = await readGguf(new MemorySource(await readFile(file)));
     const model = readTransformerShape(metadata, (name) => files.has(name));
     const defaults = { lanes: 1, seed: 1, firstScored: 0, scratchPath: null };
-    const pass = await SequencePass.open({ engine, files, model, ...defaults, ...settings });
+    const pass = await open({ engine, files, model, ...defaults, ...wanted });
     const close = async (): Promise<void> => {
       pass.dispose();
       await files.close();

@@ -282,8 +282,8 @@ export class WeightEditor {
   }
 
   /** Adds noise to all weights of a tensor while `work` runs. */
-  async noising(tensor: string, noise: () => number, work: () => Promise<void>): Promise<void> {
-    await this.changing(tensor, ({ values }) => {
+  async noising<Result>(tensor: string, noise: () => number, work: () => Promise<Result>): Promise<Result> {
+    return await this.changing(tensor, ({ values }) => {
       for (let i = 0; i < values.length; i++) values[i] += noise();
       return work;
     });

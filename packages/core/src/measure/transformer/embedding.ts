@@ -5,8 +5,8 @@
 import { tensorByteLength } from '@bitsmith/formats';
 import { decodeRows } from '@bitsmith/ggml';
 import type { StoredTensor } from '../../model/weight-files.js';
-import type { HeadResult } from './head.js';
-import type { PassSettings } from './sequence-gradients.js';
+import type { OwnRows } from './head.js';
+import type { PassSettings } from './blocks.js';
 import type { TransformerShape } from './shape.js';
 import type { SquaredGradient } from './squared-gradient.js';
 
@@ -58,7 +58,7 @@ export function meetEmbedding(
   vocabulary: number,
   tokens: Int32Array,
   gradient: Float32Array,
-  headRows: HeadResult['ownRows'],
+  headRows: OwnRows | null,
   into: Map<string, SquaredGradient>,
 ): void {
   const own = sumByToken(model, tokens, gradient);
@@ -95,7 +95,7 @@ function sumByToken(
   return rows;
 }
 
-function rowOf(rows: NonNullable<HeadResult['ownRows']>, token: number, width: number): Float32Array {
+function rowOf(rows: OwnRows, token: number, width: number): Float32Array {
   const index = rows.tokens.indexOf(token);
   return rows.values.subarray(index * width, (index + 1) * width);
 }

@@ -1,7 +1,7 @@
 /** @file The squared gradients of one sequence as a safetensors file: three vectors a tensor, and the labels drawn. */
 import { layoutSafetensors, readSafetensors, writeSafetensors } from '@bitsmith/formats';
 import { FileSource } from '../../io/file-source.js';
-import { writeAtomically } from '../../io/file-sink.js';
+import { writeFresh } from '../../io/file-sink.js';
 import type { SequenceGradients } from './sequence-gradients.js';
 import type { SquaredGradient } from './squared-gradient.js';
 
@@ -18,7 +18,7 @@ export async function writeGradients(path: string, { labels, squared }: Sequence
       shape: [array.length],
     })),
   });
-  await writeAtomically(path, (sink) =>
+  await writeFresh(path, (sink) =>
     writeSafetensors(sink, layout, async ({ name }, _, target) => {
       const array = arrays.get(name) as Float32Array;
       await target.write(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));

@@ -1,0 +1,144 @@
+import path from 'node:path';
+import { loadEngine } from '@bitsmith/ggml';
+import { describe, expect, test } from 'vitest';
+import type { WeightChanges } from '../../../src/measure/transformer/inner-products.js';
+import { WeightFiles } from '../../../src/model/weight-files.js';
+import { gaussian, randomFrom } from '../../support/random.js';
+import { temporaryFolder } from '../../support/temporary.js';
+import { logProbability, openGramPass, openPass } from '../../support/tiny-pass.js';
+import {
+  matrixShapes,
+  type TinyFamily,
+  type TinyShape,
+  tinyFamilies,
+  tinyTokens,
+  WeightEditor,
+  writeTinyTransformer,
+} from '../../support/tiny-transformer.js';
+
+const engine = loadEngine({ threads: 2 });
+const folder = await temporaryFolder();
+const POSITIONS = 12;
+
+/** A random direction for every matrix. */
+function directionsOf(shape: TinyShape): ReadonlyMap<string, Float32Array> {
+  const random = randomFrom(6);
+  return new Map(
+    [...matrixShapes(shape)].map(([name, [columns, rows]]) => [
+      name,
+      Float32Array.from({ length: rows * columns }, () => 0.05 * gaussian(random)),
+    ]),
+  );
+}
+
+function asChanges(directions: ReadonlyMap<string, Float32Array>, shape: TinyShape): WeightChanges {
+  const shapes = matrixShapes(shape);
+  return {
+    rows: async (tensor, firstRow, into) => {
+      const [columns] = shapes.get(tensor) as readonly [number, number];
+      const values = directions.get(tensor) as Float32Array;
+      into.set(values.subarray(firstRow * columns, firstRow * columns + into.length));
+    },
+  };
+}
+
+describe('inner products of gradients and changes equal finite differences along the change', () => {
+  const names: readonly TinyFamily[] = [
+    'llama with biases, stretched',
+    'llama, tied, with frequencies of its own',
+    'gemma3 with bent logits and a pattern of two',
+    'phi3',
+  ];
+  test.each(names)('%s', async (name) => {
+    const shape: TinyShape = tinyFamilies[name];
+    const file = path.join(folder, `${names.indexOf(name)}.gguf`);
+    await writeTinyTransformer(file, shape, 9);
+    const sequence = { index: 2, tokens: tinyTokens(POSITIONS, shape.vocabulary, 4) };
+    const directions = directionsOf(shape);
+    const settings = { positions: POSITIONS, firstScored: 1 };
+    const found = async (headSlabBytes?: number, lanes = 1) => {
+      const changes = asChanges(directions, shape);
+      await using opened = await openPass(engine, file, { ...settings, changes, headSlabBytes, lanes });
+      return (await opened.pass.run([sequence]))[0];
+    };
+    const { labels, inner } = await found();
+    const loss = async (): Promise<number> => {
+      await using opened = await openPass(engine, file, settings);
+      return logProbability(await opened.pass.logits(sequence), labels);
+    };
+    expect(new Set(inner.keys())).toEqual(new Set(matrixShapes(shape).keys()));
+    // Steps of GELU's table need wider ones than the rest.
+    const step = shape.architecture === 'gemma3' ? 0.2 : 0.02;
+    const editor = new WeightEditor(file);
+    const errors: number[] = [];
+    const slopes: number[] = [];
+    for (const [tensor, direction] of directions) {
+      let place = 0;
+      const along = (by: number) => () => by * direction[place++ % direction.length];
+      const at = async (by: number): Promise<number> => {
+        place = 0;
+        return editor.noising(tensor, along(by), loss);
+      };
+      const slope = ((await at(step)) - (await at(-step))) / (2 * step);
+      slopes.push(slope);
+      errors.push((inner.get(tensor) as number) - slope);
+    }
+    const size = (values: readonly number[]): number =>
+      Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+    expect(size(slopes)).toBeGreaterThan(1);
+    expect(size(errors) / size(slopes)).toBeLessThan(shape.architecture === 'gemma3' ? 0.04 : 0.005);
+
+    const again = await found(7 * 32 * 8, 2);
+    for (const [tensor, product] of inner)
+      expect(Math.abs((again.inner.get(tensor) as number) - product)).toBeLessThan(1e-4 * size(slopes));
+  });
+});
+
+describe('Gram matrices', () => {
+  const shape: TinyShape = tinyFamilies['llama with biases, stretched'];
+  const file = path.join(folder, 'grams.gguf');
+  const sequences = [0, 1, 2, 3, 4].map((index) => ({
+    index,
+    tokens: tinyTokens(POSITIONS, shape.vocabulary, index),
+  }));
+  const gramsOf = async (lanes: number): Promise<Map<string, Float32Array>> => {
+    const kept = new Map<string, Float32Array>();
+    await using opened = await openGramPass(engine, file, { positions: POSITIONS, lanes });
+    await opened.pass.run(sequences, async (block, grams) => {
+      for (const [part, gram] of grams) kept.set(`${block}:${part}`, gram.slice());
+    });
+    return kept;
+  };
+
+  test("are the means of the inputs' outer products, the same bits on any lanes", async () => {
+    await writeTinyTransformer(file, shape, 9);
+    const grams = await gramsOf(1);
+    const files = await WeightFiles.open([file]);
+    const floats = async (tensor: string): Promise<Float32Array> => {
+      const { byteLength } = files.tensor(tensor);
+      const bytes = new Uint8Array(byteLength);
+      await files.readRows(tensor, 0, bytes);
+      return new Float32Array(bytes.buffer);
+    };
+    const [embedding, gains] = [await floats('token_embd.weight'), await floats('blk.0.attn_norm.weight')];
+    await files.close();
+    const { width } = shape;
+    const expected = new Float64Array(width * width);
+    const tokens = sequences.flatMap((sequence) => [...sequence.tokens]);
+    for (const token of tokens) {
+      const row = embedding.subarray(token * width, (token + 1) * width);
+      const scale = 1 / Math.sqrt(row.reduce((sum, x) => sum + x * x, 0) / width + 1e-5);
+      const x = row.map((value, i) => value * scale * gains[i]);
+      for (let i = 0; i < width; i++)
+        for (let j = 0; j < width; j++) expected[i * width + j] += (x[i] * x[j]) / tokens.length;
+    }
+    const first = [...grams].find(([name]) => name.startsWith('0:attn'));
+    expect(first?.[1]).toHaveLength(width * width);
+    const largest = Math.max(...expected);
+    first?.[1].forEach((value, place) =>
+      expect(Math.abs(value - expected[place])).toBeLessThan(1e-5 * largest),
+    );
+    expect([...grams.values()].every((gram) => gram.every(Number.isFinite))).toBe(true);
+    expect(await gramsOf(3)).toEqual(grams);
+  });
+});
