@@ -65,7 +65,7 @@ function buildAttention(
   x: GraphNode,
   inputs: BlockInputs,
 ): GraphNode {
-  const { heads, keyValueHeads, headSize, attentionScale } = model;
+  const { heads, keyValueHeads, headSize, attentionScale, scaledQueries } = model;
   const { weights, positions, mask, ropeFactors } = inputs;
   const count = x.shape[1];
   const [q, k, v] = project(tape, model, x, weights);
@@ -74,10 +74,11 @@ function buildAttention(
     const ready = normedIfThere(tape, split, weights, norm, model);
     return tape.swap(tape.rope(ready, positions, ropeFactors, block.rope), 0, 2, 1, 3);
   };
-  const queries = turned(q, heads, 'attn_q_norm');
+  const plain = turned(q, heads, 'attn_q_norm');
+  const queries = scaledQueries ? tape.scale(plain, attentionScale) : plain;
   const keys = turned(k, keyValueHeads, 'attn_k_norm');
   const products = tape.matrixProduct(keys, queries);
-  const shares = tape.softmax(products, mask, attentionScale);
+  const shares = tape.softmax(products, mask, scaledQueries ? 1 : attentionScale);
   const values = tape.swap(tape.reshape(v, headSize, keyValueHeads, count), 0, 2, 1, 3);
   const mixed = tape.matrixProduct(tape.swap(values, 1, 0, 2, 3), shares);
   const joined = tape.reshape(tape.swap(mixed, 0, 2, 1, 3), headSize * heads, count);

@@ -28,6 +28,8 @@ export interface TransformerShape {
   readonly embeddingScale: number;
   /** What products of queries and keys are multiplied by. */
   readonly attentionScale: number;
+  /** Whether queries are multiplied by it before the product, as the engine does: sums then round as its own do. */
+  readonly scaledQueries: boolean;
   /** Logits are bent into +-limit where there is one. */
   readonly logitLimit: number | null;
   readonly blocks: readonly BlockShape[];
@@ -62,6 +64,7 @@ export function readTransformerShape(
     epsilon: keys.required('attention.layer_norm_rms_epsilon'),
     activation: gemma ? 'gelu' : 'silu',
     embeddingScale: gemma ? Math.fround(Math.sqrt(width)) : 1,
+    scaledQueries: gemma || architecture === 'phi3',
     attentionScale: attentionScale(architecture, { width, heads, headSize, blocks: count }),
     logitLimit: limit === 0 ? null : limit,
     blocks: Array.from({ length: count }, (_, index) => blockShape(keys, architecture, index, headSize)),

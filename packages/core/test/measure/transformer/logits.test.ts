@@ -6,7 +6,6 @@ import { openPass } from '../../support/tiny-pass.js';
 import {
   type TinyShape,
   tinyFamilies,
-  tinyFamilyNames,
   tinyTokens,
   writeTinyTransformer,
 } from '../../support/tiny-transformer.js';
@@ -39,8 +38,13 @@ async function engineLogits(file: string, tokens: Int32Array): Promise<Float32Ar
 }
 
 describe("logits equal llama.cpp's", () => {
-  test.each(tinyFamilyNames)('%s', async (name) => {
-    const shape: TinyShape = tinyFamilies[name];
+  const models: Readonly<Record<string, TinyShape>> = {
+    ...tinyFamilies,
+    // The one depth at which Gemma 3 scales attention in another way.
+    'gemma3 of 62 blocks': { ...tinyFamilies.gemma3, blocks: 62, headSize: 16 },
+  };
+  test.each(Object.keys(models))('%s', async (name) => {
+    const shape = models[name];
     const file = path.join(folder, `${name.replaceAll(/\W+/g, '-')}.gguf`);
     await writeTinyTransformer(file, shape);
     const tokens = tinyTokens(POSITIONS, shape.vocabulary, 5);
@@ -52,6 +56,7 @@ describe("logits equal llama.cpp's", () => {
     expect(spread).toBeGreaterThan(4);
     let worst = 0;
     theirs.forEach((logit, i) => (worst = Math.max(worst, Math.abs(logit - ours[i]))));
-    expect(worst).toBeLessThan(1e-3);
+    // Where products round in another order, GELU falls on the next step of its table now and then, and many blocks pass it on.
+    expect(worst).toBeLessThan(shape.blocks > 30 ? 0.02 : 1e-5);
   });
 });
