@@ -124,10 +124,17 @@ describe.skipIf(noSignals)('killed in the middle of gradients (needs signals)', 
     expect(await readdir(path.join(home, 'work'))).toEqual([]);
   }, 60_000);
 
-  test('the whole run: the next one continues behind the sequences that were done', async () => {
+  test('the whole run, with activations on disk: the next one continues behind the sequences that were done', async () => {
     const home = await freshHome();
     const program = startProgram(
-      { ...small, samples: SAMPLES, method: 'gradient', home, output: path.join(root, 'killed.gguf') },
+      {
+        ...small,
+        samples: SAMPLES,
+        method: 'gradient',
+        memory: `${predictedMegabytes - 1}MB`,
+        home,
+        output: path.join(root, 'killed.gguf'),
+      },
       {
         onLine: (line) => {
           if ((gradientsDone(line) ?? 0) >= 4) process.kill(-(program.child.pid as number), 'SIGKILL');

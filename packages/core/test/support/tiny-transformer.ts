@@ -121,6 +121,16 @@ export const tinyFamilies = {
       'rope.freq_base_swa': ggufFloat32(500),
     },
   },
+  'gemma3 whose every block is local': {
+    ...base,
+    architecture: 'gemma3',
+    norms: [...queryKeyNorms, 'post_attention_norm', 'post_ffw_norm'],
+    keys: {
+      'attention.sliding_window': ggufUint32(6),
+      'attention.sliding_window_pattern': ggufUint32(0),
+      'rope.freq_base': ggufFloat32(1_000_000),
+    },
+  },
   phi3: {
     ...base,
     architecture: 'phi3',

@@ -92,7 +92,8 @@ function attentionScale(
 function blockShape(keys: Keys, architecture: Architecture, index: number, headSize: number): BlockShape {
   const window = architecture === 'gemma3' ? (keys.number('attention.sliding_window') ?? 0) : 0;
   const period = keys.number('attention.sliding_window_pattern') ?? 6;
-  const local = window > 0 && index % period < period - 1;
+  // A pattern of 0: every block is local.
+  const local = window > 0 && (period === 0 || index % period < period - 1);
   const rope = ropeSettings(keys, architecture, headSize);
   if (!local) return { rope, window: null };
   const base = keys.number('rope.freq_base_swa') ?? 10_000;
