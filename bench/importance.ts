@@ -57,8 +57,8 @@ const JUDGED = 'gradient';
 
 const SAMPLES = 16;
 
-/** What estimates are worth, what they cost, and the memory of a large model. */
-type Part = 'tables' | 'cost' | 'memory';
+/** What estimates say of single tensors and of whole plans, what they cost, and the memory of a large model. */
+type Part = 'tensors' | 'plans' | 'cost' | 'memory';
 
 interface ModelCase {
   readonly name: string;
@@ -111,7 +111,7 @@ async function measureModel(model: ModelCase, location: string): Promise<Row[]> 
   const { found, importancePath } = await follow(
     inRun({ home, threads: THREADS }, async function* (run) {
       const on = yield* openSetting(run, location, sizes);
-      const found = isWanted('tables') ? yield* tables(on, asked) : [];
+      const found = isWanted('tensors') || isWanted('plans') ? yield* tables(on, asked) : [];
       return { found, importancePath: on.calibration.path };
     }),
   );
@@ -134,7 +134,7 @@ async function* tables(on: Setting, { name, methods, measureAll }: ModelCase): W
   const forPlans = estimates.filter(({ knowsSchemes }) => knowsSchemes);
   const judged = <Bars>(bars: Bars, { method }: Estimate): Bars | undefined =>
     method === JUDGED ? bars : undefined;
-  return [
+  const ofTensors = [
     ...textRows(name, on),
     ...reliabilityRows(name, ranked, singles),
     ...(measureAll ? [scalingRow(name, pairs, singles, errors.values)] : []),
@@ -144,6 +144,10 @@ async function* tables(on: Setting, { name, methods, measureAll }: ModelCase): W
         detail: estimate.method === JUDGED,
       }),
     ),
+  ];
+  if (!isWanted('plans')) return ofTensors;
+  return [
+    ...(isWanted('tensors') ? ofTensors : []),
     ...(yield* predictionRows(
       name,
       on,
