@@ -79,7 +79,6 @@ const most = (values: Float32Array): number => values.indexOf(Math.max(...values
 describe('row and column sums of squared gradients equal those of finite differences', () => {
   /** One model for each turn that a gradient can take; the rest turn the same way. */
   const turns: readonly TinyFamily[] = [
-    'llama',
     'llama, tied, with frequencies of its own',
     'llama with biases, stretched',
     'qwen2, tied, stretched by YaRN',
