@@ -31,9 +31,16 @@ export interface PricingOptions {
 /** A model's prices can then still be measured another way. */
 const insteadProbes: ReadonlySet<string> = new Set(['GRAPH_UNSUPPORTED', 'MEMORY_LIMIT']);
 
-/** @throws BitsmithError `METHOD_UNKNOWN`, `BUDGET_MALFORMED` for a size that is none */
-export function refuseBadPricing({ method, memory }: PricingOptions): void {
+/** @throws BitsmithError `METHOD_UNKNOWN`, `SAMPLES_INVALID`, `BUDGET_MALFORMED` for a size that is none */
+export function refuseBadPricing({ method, memory, samples }: PricingOptions): void {
   if (memory !== undefined) parseSize(memory);
+  if (samples !== undefined && !(Number.isInteger(samples) && samples >= 1)) {
+    throw new BitsmithError(
+      'arguments',
+      'SAMPLES_INVALID',
+      `expected a whole number of samples of at least 1, found ${samples}`,
+    );
+  }
   if (method === undefined || pricingMethods.includes(method)) return;
   throw new BitsmithError(
     'arguments',

@@ -64,7 +64,7 @@ export async function* measureGradients(
   const chunks = spreadOrder(text.chunks.length).slice(0, samples);
   const taskOf = (index: number): TaskIdentity => ({
     kind: 'sequence-gradient',
-    version: 1,
+    version: 2,
     parameters: { index, positions, firstScored, seed: run.seed, engine: ENGINE_RELEASE },
     inputs: { model: model.sha256, tokens: sha256(new Uint8Array(text.chunks[index].slice().buffer)) },
   });

@@ -188,18 +188,21 @@ describe('memory', () => {
 });
 
 describe('samples', () => {
-  test.each([100_000, 2.5])(
-    '%d: refused',
-    async (samples) => {
-      await expectFailure(
-        async () => planned({ home: await freshHome(), samples, method: undefined }),
-        'calibration-text',
-        'SAMPLES_TOO_MANY',
-        new RegExp(`expected 1 to \\d+ samples \\(sequences of 32 tokens .*found ${samples}`),
-      );
-    },
-    60_000,
-  );
+  const refused = (samples: number) => async () =>
+    planned({ home: await freshHome(), samples, method: undefined });
+
+  test('more than the text has sequences: refused, with how many there are', async () => {
+    await expectFailure(
+      refused(100_000),
+      'calibration-text',
+      'SAMPLES_TOO_MANY',
+      /expected 1 to \d+ samples \(sequences of 32 tokens .*found 100000/,
+    );
+  }, 60_000);
+
+  test.each([2.5, 0, Number.NaN])('%d: refused before anything else', async (samples) => {
+    await expectFailure(refused(samples), 'arguments', 'SAMPLES_INVALID', /found/);
+  });
 });
 
 describe('a model without a graph', () => {
