@@ -34,6 +34,8 @@ import { tokensOf } from './setting.js';
 
 const THREADS = 2;
 const FORWARDS = 3;
+/** Forward twice, since blocks are rebuilt, and backward. */
+const ATTENTION_PRODUCTS = 2 + 2 + 4;
 /** Pairs that are replaced to know what all would take. */
 const REPLACED = 12;
 
@@ -91,7 +93,6 @@ async function* measureCost(run: RunContext, request: CostRequest): Work<Row[]> 
       metric: 'gradients, seconds; peer: one forward of the same tokens, llama.cpp',
       ours: gradients,
       peer: machine.forwardSeconds,
-      bar: { of: 'ratio', most: 6 },
     }),
     row({
       ...about,
@@ -105,6 +106,7 @@ async function* measureCost(run: RunContext, request: CostRequest): Work<Row[]> 
       metric: 'gradients, seconds; peer: their own way forward',
       ours: gradients,
       peer: forward,
+      bar: { of: 'ratio', most: 6 },
     }),
     row({
       ...about,
@@ -202,16 +204,18 @@ async function* replacementSeconds({ run, model, calibration, text, wanted }: Me
 
 /**
  * Multiplications and additions that gradients of a text take at the least: each matrix forward, once more where blocks are
- * rebuilt, and backward to its input and to itself; the head is not rebuilt, and attention is left out.
+ * rebuilt, and backward to its input and to itself; the head is not rebuilt. Attention mixes over half of the positions, as later ones
+ * are not looked at, with two products forward and four backward.
  */
 function operationsOf(model: SourceModel, text: TokenizedText): number {
   const untied = model.tensors.some(({ role }) => role === 'output-head');
   const perToken = model.tensors
     .filter((tensor) => quantizable(tensor).allowed)
-    .reduce((sum, { role, elements }) => {
+    .reduce((sum, { role, elements, shape }) => {
       const isHead = role === 'output-head' || (role === 'embedding' && !untied);
       if (role === 'embedding' && untied) return sum;
-      return sum + 2 * elements * (isHead ? 3 : 4);
+      const attention = role === 'attention-output' ? ATTENTION_PRODUCTS * text.contextTokens * shape[0] : 0;
+      return sum + 2 * elements * (isHead ? 3 : 4) + attention;
     }, 0);
   return perToken * tokensOf(text);
 }

@@ -18,7 +18,7 @@ import type { Method, Score } from './score.js';
 import type { Wanted } from './wanted.js';
 
 /** Weights sampled a tensor. */
-const SAMPLE_WEIGHTS = 1 << 15;
+const SAMPLE_WEIGHTS = 1 << 14;
 
 /** The scores of every wanted scheme, from gradients of sequences spread over the text. */
 export async function* gradientScores(input: MethodInput): Work<Score[]> {
