@@ -10,20 +10,9 @@ import type { GgufMetadata } from '@bitsmith/formats';
 import type { QuantizeOptions } from '@bitsmith/core';
 import { openBundled } from './lib/bundled.js';
 import { benchFolder } from './lib/file.js';
-import { generateModel, type ModelShape } from './lib/generated-model.js';
+import { generateModel, type ModelShape, oneBillion } from './lib/generated-model.js';
 import { watchJob, type WatchedJob } from './lib/job.js';
 import { type Bar, readFlags, report, type Row, row, say } from './lib/report.js';
-
-const oneBillion: ModelShape = {
-  name: 'generated-1b',
-  blocks: 16,
-  width: 2048,
-  feedForward: 8192,
-  heads: 32,
-  keyValueHeads: 8,
-  vocabulary: 32_768,
-  contextLength: 2048,
-};
 
 const twoBillion: ModelShape = {
   ...oneBillion,

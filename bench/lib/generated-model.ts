@@ -28,6 +28,18 @@ export interface ModelShape {
   readonly contextLength: number;
 }
 
+/** The shape of a model of a billion weights, on which memory is measured. */
+export const oneBillion: ModelShape = {
+  name: 'generated-1b',
+  blocks: 16,
+  width: 2048,
+  feedForward: 8192,
+  heads: 32,
+  keyValueHeads: 8,
+  vocabulary: 32_768,
+  contextLength: 2048,
+};
+
 export interface GeneratedModel {
   readonly parameterCount: number;
   readonly byteLength: number;

@@ -6,20 +6,9 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { GgufMetadata } from '@bitsmith/formats';
 import { benchFolder } from '../file.js';
-import { generateModel, type ModelShape } from '../generated-model.js';
+import { generateModel, oneBillion } from '../generated-model.js';
 import { watchPlan } from '../job.js';
 import { row, type Row, say } from '../report.js';
-
-const oneBillion: ModelShape = {
-  name: 'generated-1b',
-  blocks: 16,
-  width: 2048,
-  feedForward: 8192,
-  heads: 32,
-  keyValueHeads: 8,
-  vocabulary: 32_768,
-  contextLength: 2048,
-};
 
 const LIMIT_MB = 2000;
 

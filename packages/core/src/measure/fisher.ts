@@ -4,6 +4,7 @@
  * per sequence, so that what positions do together is in it). E[G^2] is kept as rank 1, E[G_ij^2] ~ r_i c_j / sum(r), from
  * the means of its row and column sums: a row vector and a column vector a tensor.
  */
+import { standardErrorOfMean } from './standard-error.js';
 import type { SquaredGradient } from './transformer/squared-gradient.js';
 
 /** The information of one tensor, over all sequences. */
@@ -83,11 +84,5 @@ export function priceOfErrors(
   });
   let klNats = 0;
   sample.forEach(({ hits: times }, index) => (klNats += factor * times * errors[index]));
-  return { klNats, standardError: standardErrorOfMean(ofSequence) };
-}
-
-function standardErrorOfMean(values: readonly number[]): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return values.length < 2 ? 0 : Math.sqrt(squares / (values.length - 1) / values.length);
+  return { klNats, standardError: standardErrorOfMean(ofSequence) ?? 0 };
 }

@@ -3,7 +3,7 @@
  * tensor and the row, so that neither the cut into slabs nor the number of threads changes a number. The generator is
  * mulberry32, the transform Box and Muller's, both values used.
  */
-import { mulberry32 } from './mulberry32.js';
+import { mix32, mulberry32 } from './mulberry32.js';
 
 /** One generator a row of a tensor. */
 export class RowNoise {
@@ -15,7 +15,7 @@ export class RowNoise {
 
   /** Adds standard normal noise times `scale` to the row's values, in place. */
   addTo(values: Float32Array, row: number, scale: number): void {
-    const uniform = mulberry32(mix(this.base ^ mix(row + 1)));
+    const uniform = mulberry32(mix32(this.base ^ mix32(row + 1)));
     const even = values.length - (values.length % 2);
     for (let i = 0; i < even; i += 2) {
       const radius = scale * Math.sqrt(-2 * Math.log(1 - uniform()));
@@ -33,11 +33,4 @@ function hashText(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash >>> 0;
-}
-
-/** The finalizer of MurmurHash3: neighbouring rows get unrelated streams. */
-function mix(value: number): number {
-  let mixed = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
 }

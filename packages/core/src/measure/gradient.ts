@@ -5,15 +5,16 @@
 import type { Calibration } from '../calibrate/calibrate.js';
 import { ENGINE_RELEASE } from '../engine/release.js';
 import type { SourceModel } from '../model/types.js';
-import type { SchemeId } from '../plan/schemes.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { stage } from '../run/work.js';
 import type { FisherPrice } from './fisher.js';
 import { type Gathered, gatherMissing } from './gather.js';
 import { describeGradients, type Gradients, measureGradients } from './gradients.js';
-import { gramPlace, type GramPlace, type Grams } from './grams.js';
+import type { GatheredFiles } from './gather-files.js';
+import { gramPlace, type GramPlace } from './grams.js';
 import type { MethodInput } from './method.js';
+import { byTensor, type Pair, pairFinder, pairsOf } from './pairs.js';
 import type { Method, Score } from './score.js';
 import type { Wanted } from './wanted.js';
 
@@ -57,11 +58,6 @@ export function scoresOfPrices(
   );
 }
 
-interface Pair {
-  readonly tensor: string;
-  readonly scheme: SchemeId;
-}
-
 /**
  * Prices of every wanted scheme, in nats per token; null where a scheme cannot hold the weights.
  * @param grams weigh errors by Gram matrices, where a tensor has one
@@ -72,12 +68,10 @@ export async function* gradientPrices(
   calibration: Calibration,
   gradients: Gradients,
   wanted: readonly Wanted[],
-  grams: Grams | null = null,
+  grams: GatheredFiles | null = null,
 ): AsyncGenerator<RunEvent, Gathered<ReadonlyMap<string, FisherPrice | null>>, void> {
-  const pairs = wanted.flatMap(({ tensor, schemes }) =>
-    schemes.map((scheme): Pair => ({ tensor: tensor.name, scheme })),
-  );
-  const byName = new Map(pairs.map((pair) => [`${pair.tensor} ${pair.scheme}`, pair]));
+  const pairs = pairsOf(wanted);
+  const pairOf = pairFinder(pairs);
   const gathered = yield* gatherMissing<Pair, { price: FisherPrice | null }>(run, {
     items: pairs,
     taskOf: ({ tensor, scheme }) => ({
@@ -108,8 +102,7 @@ export async function* gradientPrices(
         {
           signal: run.signal,
           onEvent: ({ tensor, prices }) => {
-            for (const [scheme, price] of Object.entries(prices))
-              store(byName.get(`${tensor} ${scheme}`) as Pair, { price });
+            for (const [scheme, price] of Object.entries(prices)) store(pairOf(tensor, scheme), { price });
           },
         },
       ),
@@ -121,13 +114,11 @@ export async function* gradientPrices(
   return { values, cached: gathered.cached };
 }
 
-function placesOf(model: SourceModel, grams: Grams, pairs: readonly Pair[]): Record<string, GramPlace> {
+function placesOf(
+  model: SourceModel,
+  grams: GatheredFiles,
+  pairs: readonly Pair[],
+): Record<string, GramPlace> {
   const places = pairs.map(({ tensor }) => [tensor, gramPlace(model, grams, tensor)] as const);
   return Object.fromEntries(places.filter((entry): entry is [string, GramPlace] => entry[1] !== null));
-}
-
-function byTensor(pairs: readonly Pair[]): { name: string; schemes: readonly SchemeId[] }[] {
-  const schemes = new Map<string, SchemeId[]>();
-  for (const { tensor, scheme } of pairs) schemes.set(tensor, [...(schemes.get(tensor) ?? []), scheme]);
-  return [...schemes].map(([name, members]) => ({ name, schemes: members }));
 }

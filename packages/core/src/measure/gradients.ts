@@ -4,15 +4,14 @@
  */
 import { ENGINE_RELEASE } from '../engine/release.js';
 import { memoryLimit } from '../engine/memory-need.js';
-import { sha256 } from '../io/hash.js';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent } from '../run/events.js';
-import { MadeFiles } from '../run/made-files.js';
 import type { TaskIdentity } from '../run/store.js';
-import { streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { refuseTooManySamples, tokensHash, type TokenizedText } from '../text/tokenize.js';
 import { spreadOrder } from '../text/spread-order.js';
+import { gatherFiles, type GatheredFiles } from './gather-files.js';
+import { firstScoredPosition } from './scored-positions.js';
 import { graphArchitectures } from './transformer/shape.js';
 
 /** Backward passes unless told: more lower the error of prices, which is about 5 % a tensor then. */
@@ -29,15 +28,10 @@ export interface GradientOptions {
   readonly memoryBytes?: number;
 }
 
-/** Squared gradients in the store. */
-export interface Gradients {
-  /** A file a sequence. */
-  readonly paths: readonly string[];
+/** Squared gradients in the store, a file a sequence. */
+export interface Gradients extends GatheredFiles {
   /** Labels of a sequence. */
   readonly labels: number;
-  /** Names what they were measured on, and how. */
-  readonly hash: string;
-  readonly cached: boolean;
   /** Bytes that measuring them was reckoned to take; null where nothing had to be measured. */
   readonly memoryBytes: number | null;
 }
@@ -60,82 +54,47 @@ export async function* measureGradients(
   const samples = options.samples ?? defaultSamples(text);
   refuseTooManySamples(samples, text);
   const positions = text.contextTokens;
-  const firstScored = Math.floor(positions / 8);
+  const firstScored = firstScoredPosition(positions);
   const chunks = spreadOrder(text.chunks.length).slice(0, samples);
   const taskOf = (index: number): TaskIdentity => ({
     kind: 'sequence-gradient',
     version: 2,
     parameters: { index, positions, firstScored, seed: run.seed, engine: ENGINE_RELEASE },
-    inputs: { model: model.sha256, tokens: sha256(new Uint8Array(text.chunks[index].slice().buffer)) },
+    inputs: { model: model.sha256, tokens: tokensHash({ chunks: [text.chunks[index]] }) },
   });
-  const absent = async (): Promise<number[]> => {
-    const found = await Promise.all(chunks.map((index) => run.store.find(taskOf(index), 'safetensors')));
-    return chunks.filter((_, at) => found[at] === null);
-  };
-  const cached = (await absent()).length === 0;
   let memoryBytes: number | null = null;
-  yield* streamed<RunEvent, void>(async (emit) => {
-    let done = samples - (await absent()).length;
-    const progress = (): void =>
-      emit({
-        type: 'progress',
-        stage: 'measure',
-        done,
-        total: samples,
-        unit: 'measurements',
-        item: 'gradients',
-      });
-    progress();
-    await withNewEngineAfterCrash(
-      async () => (await absent()).length,
-      async () => {
-        const made = new MadeFiles(run.store);
-        const outputs = new Map((await absent()).map((index) => [index, made.name('safetensors')]));
-        try {
-          await run.engine.run(
-            'gradient',
-            {
-              files: model.files.map((file) => file.path),
-              positions,
-              firstScored,
-              seed: run.seed,
-              sequences: [...outputs].map(([index, output]) => ({
-                index,
-                tokens: text.chunks[index],
-                output,
-              })),
-              memoryBytes: options.memoryBytes ?? memoryLimit(),
-              scratchPath: made.name('activations'),
-            },
-            {
-              signal: run.signal,
-              onEvent: (event) => {
-                if (event.type === 'memory') {
-                  memoryBytes = event.predictedBytes;
-                  emit({ type: 'note', level: 'verbose', message: describeMemory(event) });
-                  return;
-                }
-                if (event.type === 'seconds') {
-                  emit({ type: 'note', level: 'verbose', message: describeSeconds(event) });
-                  return;
-                }
-                made.adopt(outputs.get(event.index) as string, taskOf(event.index), 'safetensors');
-                done++;
-                progress();
-              },
-            },
-          );
-          await made.settled();
-        } finally {
-          await made.removeRest();
-        }
-      },
-      (error) => emit({ type: 'note', level: 'warning', message: error.message }),
-    );
+  const files = yield* gatherFiles(run, {
+    items: chunks,
+    taskOf,
+    extension: 'safetensors',
+    label: 'gradients',
+    work: ({ outputs, scratch, finished, emit }) =>
+      run.engine.run(
+        'gradient',
+        {
+          files: model.files.map((file) => file.path),
+          positions,
+          firstScored,
+          seed: run.seed,
+          sequences: [...outputs].map(([index, output]) => ({ index, tokens: text.chunks[index], output })),
+          memoryBytes: options.memoryBytes ?? memoryLimit(),
+          scratchPath: scratch('activations'),
+        },
+        {
+          signal: run.signal,
+          onEvent: (event) => {
+            if (event.type === 'sequence') {
+              finished(event.index);
+              return;
+            }
+            if (event.type === 'memory') memoryBytes = event.predictedBytes;
+            const message = event.type === 'memory' ? describeMemory(event) : describeSeconds(event);
+            emit({ type: 'note', level: 'verbose', message });
+          },
+        },
+      ),
   });
-  const paths = chunks.map((index) => run.store.pathOf(taskOf(index), 'safetensors'));
-  const hash = sha256(JSON.stringify([model.sha256, tokensHash(text), samples, firstScored, run.seed]));
-  return { paths, labels: positions - firstScored, hash, cached, memoryBytes };
+  return { ...files, labels: positions - firstScored, memoryBytes };
 }
 
 function describeSeconds(event: { forward: number; head: number; backward: number }): string {

@@ -6,19 +6,10 @@ import { ENGINE_RELEASE } from '../engine/release.js';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent } from '../run/events.js';
-import { MadeFiles } from '../run/made-files.js';
 import type { TaskIdentity } from '../run/store.js';
-import { streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { tokensHash, type TokenizedText } from '../text/tokenize.js';
+import { gatherFiles, type GatheredFiles } from './gather-files.js';
 import { gramPartOf } from './transformer/gram.js';
-
-export interface Grams {
-  /** A file a block in order, and last the head's. */
-  readonly paths: readonly string[];
-  /** Names what they were measured on. */
-  readonly hash: string;
-  readonly cached: boolean;
-}
 
 /** Where a tensor's Gram matrix lies. */
 export interface GramPlace {
@@ -26,12 +17,12 @@ export interface GramPlace {
   readonly name: string;
 }
 
-/** Measures the Gram matrices of all matrices' inputs over the chunks of the text. */
+/** Measures the Gram matrices of all matrices' inputs over the chunks of the text: a file a block in order, and last the head's. */
 export async function* measureGrams(
   run: RunContext,
   model: SourceModel,
   text: TokenizedText,
-): AsyncGenerator<RunEvent, Grams, void> {
+): AsyncGenerator<RunEvent, GatheredFiles, void> {
   const blocks = 1 + Math.max(...model.tensors.map(({ block }) => block ?? -1));
   const hash = tokensHash(text);
   const parts = Array.from({ length: blocks + 1 }, (_, index) => index);
@@ -45,60 +36,27 @@ export async function* measureGrams(
     },
     inputs: { model: model.sha256, tokens: hash },
   });
-  const absent = async (): Promise<ReadonlySet<number>> => {
-    const found = await Promise.all(parts.map((part) => run.store.find(taskOf(part), 'safetensors')));
-    return new Set(parts.filter((part) => found[part] === null));
-  };
-  const cached = (await absent()).size === 0;
-  yield* streamed<RunEvent, void>(async (emit) => {
-    let done = parts.length - (await absent()).size;
-    const progress = (): void =>
-      emit({
-        type: 'progress',
-        stage: 'measure',
-        done,
-        total: parts.length,
-        unit: 'measurements',
-        item: 'Gram matrices',
-      });
-    progress();
-    await withNewEngineAfterCrash(
-      async () => (await absent()).size,
-      async () => {
-        const missing = await absent();
-        const made = new MadeFiles(run.store);
-        const outputs = parts.map((part) => (missing.has(part) ? made.name('safetensors') : null));
-        try {
-          await run.engine.run(
-            'grams',
-            {
-              files: model.files.map((file) => file.path),
-              positions: text.contextTokens,
-              sequences: text.chunks,
-              outputs,
-            },
-            {
-              signal: run.signal,
-              onEvent: ({ index }) => {
-                made.adopt(outputs[index] as string, taskOf(index), 'safetensors');
-                done++;
-                progress();
-              },
-            },
-          );
-          await made.settled();
-        } finally {
-          await made.removeRest();
-        }
-      },
-      (error) => emit({ type: 'note', level: 'warning', message: error.message }),
-    );
+  return yield* gatherFiles(run, {
+    items: parts,
+    taskOf,
+    extension: 'safetensors',
+    label: 'Gram matrices',
+    work: ({ outputs, finished }) =>
+      run.engine.run(
+        'grams',
+        {
+          files: model.files.map((file) => file.path),
+          positions: text.contextTokens,
+          sequences: text.chunks,
+          outputs: parts.map((part) => outputs.get(part) ?? null),
+        },
+        { signal: run.signal, onEvent: ({ index }) => finished(index) },
+      ),
   });
-  return { paths: parts.map((part) => run.store.pathOf(taskOf(part), 'safetensors')), hash, cached };
 }
 
 /** Where the Gram matrix of a tensor's inputs lies; null for a tensor that no product reads. */
-export function gramPlace(model: SourceModel, { paths }: Grams, tensor: string): GramPlace | null {
+export function gramPlace(model: SourceModel, { paths }: GatheredFiles, tensor: string): GramPlace | null {
   const names = new Set(model.tensors.map(({ name }) => name));
   const head = names.has('output.weight') ? 'output.weight' : 'token_embd.weight';
   if (tensor === head) return { path: paths[paths.length - 1], name: head };

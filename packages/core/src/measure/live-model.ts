@@ -8,6 +8,7 @@ import { fitsTwice } from '../engine/batch-limits.js';
 import { ChunkRunner } from '../engine/forward.js';
 import { divergence, type ReferenceDistribution, referenceDistribution } from '../evaluate/divergence.js';
 import { inLanes } from '../run/lanes.js';
+import { firstScoredPosition } from './scored-positions.js';
 
 /**
  * Each batch is run in halves, side by side where there are threads for it: threads that share one graph wait for each
@@ -26,11 +27,6 @@ export interface Batch {
 export interface Baseline extends Batch {
   readonly probabilities: Float32Array;
   readonly references: readonly ReferenceDistribution[];
-}
-
-/** The early positions of a chunk have little context to lose; they are left out. */
-function firstScoredPosition(contextTokens: number): number {
-  return Math.floor(contextTokens / 8);
 }
 
 /** Contexts over one model, side by side. */

@@ -12,6 +12,7 @@ import { refuseTooManySamples, tokensHash, type TokenizedText } from '../text/to
 import { gatherMissing } from './gather.js';
 import { auditInteractions, type InteractionAudit } from './interactions.js';
 import { probeScheme } from './probe-scheme.js';
+import { firstScoredPosition } from './scored-positions.js';
 import type { Wanted } from './wanted.js';
 
 /** Fewer would find chance alone. */
@@ -35,7 +36,7 @@ export async function* measureInteractions(
       wanted.map(({ tensor }): [string, TensorType] => [tensor.name, probeScheme(tensor)]),
     );
     const positions = text.contextTokens;
-    const firstScored = Math.floor(positions / 8);
+    const firstScored = firstScoredPosition(positions);
     const items = spreadOrder(text.chunks.length).slice(0, samples);
     const { values, cached } = yield* gatherMissing<number, Record<string, number>>(run, {
       items,

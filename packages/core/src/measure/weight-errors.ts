@@ -2,12 +2,12 @@
 import type { Calibration } from '../calibrate/calibrate.js';
 import { ENGINE_RELEASE } from '../engine/release.js';
 import type { SourceModel } from '../model/types.js';
-import type { SchemeId } from '../plan/schemes.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent } from '../run/events.js';
 import type { TaskIdentity } from '../run/store.js';
 import type { SchemeError } from './errors-task.js';
 import { type Gathered, gatherMissing } from './gather.js';
+import { byTensor, type Pair, pairFinder, pairsOf } from './pairs.js';
 import type { Wanted } from './wanted.js';
 
 /** Squared errors of one tensor, summed over it, by scheme; infinite where a scheme cannot hold the weights. */
@@ -22,11 +22,6 @@ export interface WeightErrors {
 
 /** Weights sampled a tensor. */
 const SAMPLE_WEIGHTS = 1 << 15;
-
-interface Pair {
-  readonly tensor: string;
-  readonly scheme: SchemeId;
-}
 
 interface StoredError {
   /** Null where the scheme cannot hold the weights. */
@@ -53,10 +48,8 @@ export async function* weightErrors(
       ...(calibration === null ? {} : { importance: calibration.sha256 }),
     },
   });
-  const pairs = wanted.flatMap(({ tensor, schemes }) =>
-    schemes.map((scheme): Pair => ({ tensor: tensor.name, scheme })),
-  );
-  const byName = new Map(pairs.map((pair) => [nameOf(pair), pair]));
+  const pairs = pairsOf(wanted);
+  const pairOf = pairFinder(pairs);
   const gathered = yield* gatherMissing<Pair, StoredError>(run, {
     items: pairs,
     taskOf,
@@ -75,23 +68,13 @@ export async function* weightErrors(
           signal: run.signal,
           onEvent: ({ tensor, errors, squares }) => {
             for (const [scheme, error] of Object.entries(errors)) {
-              store(byName.get(nameOf({ tensor, scheme: scheme as SchemeId })) as Pair, { error, squares });
+              store(pairOf(tensor, scheme), { error, squares });
             }
           },
         },
       ),
   });
   return { cached: gathered.cached, values: collect(wanted, gathered.values) };
-}
-
-function byTensor(pairs: readonly Pair[]): { name: string; schemes: readonly SchemeId[] }[] {
-  const schemes = new Map<string, SchemeId[]>();
-  for (const { tensor, scheme } of pairs) schemes.set(tensor, [...(schemes.get(tensor) ?? []), scheme]);
-  return [...schemes].map(([name, members]) => ({ name, schemes: members }));
-}
-
-function nameOf({ tensor, scheme }: Pair): string {
-  return `${tensor} ${scheme}`;
 }
 
 /** @param found one value a (tensor, scheme), in the order of `wanted` */

@@ -1,20 +1,6 @@
 /** @file Knapsack instances for the solver's tests: seeded, from tiny to a large mixture of experts. */
 import type { KnapsackChoice } from '../../src/plan/solve.js';
-
-/** mulberry32: a small seeded generator of numbers in [0, 1). */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function gaussian(random: () => number): number {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-}
+import { gaussian, randomFrom } from '../support/random.js';
 
 /** Bits per weight of real and made-up schemes, several of the same size. */
 const bitsPerWeight = [

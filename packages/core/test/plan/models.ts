@@ -9,7 +9,7 @@ import type { TensorMeasurement } from '../../src/plan/price.js';
 import { encodableSchemes, findScheme } from '../../src/plan/schemes.js';
 import type { AppliedLock } from '../../src/plan/locks.js';
 import type { Choice } from '../../src/plan/types.js';
-import { randomFrom } from './instances.js';
+import { randomFrom } from '../support/random.js';
 
 export function tensorOf(name: string, type: TensorType, ...shape: number[]): ModelTensor {
   return {

@@ -3,7 +3,8 @@ import highsLoader from 'highs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { solve } from '../../src/plan/solve.js';
 import type { KnapsackChoice } from '../../src/plan/solve.js';
-import { capacityAt, randomFrom, transformerLike, withRange } from './instances.js';
+import { randomFrom } from '../support/random.js';
+import { capacityAt, transformerLike, withRange } from './instances.js';
 import type { Instance } from './instances.js';
 
 // The package types its default export as a CommonJS module's, but is loaded as an ES module.

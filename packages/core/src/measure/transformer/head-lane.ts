@@ -3,7 +3,8 @@
  * share the slab.
  */
 import { ComputeGraph, Tape } from '@bitsmith/ggml';
-import type { HeadSettings, OwnRows } from './head.js';
+import type { PassSettings } from './blocks.js';
+import type { OwnRows } from './head.js';
 import { storeInnerProduct } from './inner-products.js';
 import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
 import { alignedFloats, type WeightArray } from './weights.js';
@@ -25,7 +26,7 @@ export class HeadLane {
   private readonly inner = alignedFloats(1);
 
   constructor(
-    { engine, model }: HeadSettings,
+    { engine, model }: PassSettings,
     slab: WeightArray,
     change: Float32Array | null,
     gains: Float32Array,

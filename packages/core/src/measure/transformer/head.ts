@@ -3,13 +3,11 @@
  * head's rows pass in slabs, since a large vocabulary's weights as floats would be gigabytes; each sequence's logits
  * are whole only between the way there and the way back.
  */
-import type { Engine } from '@bitsmith/ggml';
-import type { StoredTensor, WeightFiles } from '../../model/weight-files.js';
+import type { StoredTensor } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
+import type { PassSettings } from './blocks.js';
 import { HeadLane } from './head-lane.js';
-import type { WeightChanges } from './inner-products.js';
 import { bend, drawLabels, type DrawnLabels } from './random-labels.js';
-import type { TransformerShape } from './shape.js';
 import { emptySquaredGradient, type SquaredGradient } from './squared-gradient.js';
 import {
   alignedFloats,
@@ -21,20 +19,6 @@ import {
 } from './weights.js';
 
 const SLAB_BYTES = 64 * 2 ** 20;
-
-export interface HeadSettings {
-  readonly engine: Engine;
-  readonly files: WeightFiles;
-  readonly model: TransformerShape;
-  readonly positions: number;
-  readonly lanes: number;
-  readonly seed: number;
-  readonly firstScored: number;
-  /** Bytes that a slab of the head takes, both ways round; default 64 MiB. */
-  readonly headSlabBytes?: number;
-  /** Where inner products with changes are wanted. */
-  readonly changes?: WeightChanges;
-}
 
 /** One sequence at the head. */
 export interface HeadItem {
@@ -74,14 +58,14 @@ interface BusyLane {
 
 export class Head {
   readonly tensor: StoredTensor;
-  private readonly settings: HeadSettings;
+  private readonly settings: PassSettings;
   private readonly slab: WeightArray;
   /** dW of the slab. */
   private readonly change: Float32Array | null;
   private readonly lanes: HeadLane[];
   private loaded: number | null = null;
 
-  private constructor(settings: HeadSettings, tensor: StoredTensor, gains: Float32Array) {
+  private constructor(settings: PassSettings, tensor: StoredTensor, gains: Float32Array) {
     const { model, positions, lanes, headSlabBytes = SLAB_BYTES } = settings;
     const rows = Math.min(tensor.rows, Math.max(1, Math.floor(headSlabBytes / (8 * model.width))));
     this.settings = settings;
@@ -94,7 +78,7 @@ export class Head {
     );
   }
 
-  static async open(settings: HeadSettings): Promise<Head> {
+  static async open(settings: PassSettings): Promise<Head> {
     const { engine, files, model } = settings;
     const tensor = files.tensor(model.tied ? 'token_embd.weight' : 'output.weight');
     return new Head(settings, tensor, await loadVector(engine, files, 'output_norm.weight'));

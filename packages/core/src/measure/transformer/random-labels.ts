@@ -2,21 +2,15 @@
  * @file Labels drawn from the model's own predictions, and the gradient of their log-probability. The draw for a position
  * depends on the seed, the sequence and the position alone: the same for any order of work.
  */
+import { mix32 } from '../mulberry32.js';
 
 /** A uniform number in [0, 1) from three counters: two rounds of MurmurHash3's finalizer over a Weyl sequence. */
 function uniform(seed: number, sequence: number, position: number): number {
   let hash = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
-  hash = mix(hash + Math.imul(sequence + 1, 0x9e3779b1));
-  hash = mix(hash ^ Math.imul(position + 1, 0xc2b2ae3d));
-  const low = mix(hash + 0x6d2b79f5);
+  hash = mix32(hash + Math.imul(sequence + 1, 0x9e3779b1));
+  hash = mix32(hash ^ Math.imul(position + 1, 0xc2b2ae3d));
+  const low = mix32(hash + 0x6d2b79f5);
   return ((hash >>> 0) * 2 ** 21 + (low >>> 11)) / 2 ** 53;
-}
-
-function mix(value: number): number {
-  let hash = value;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return hash ^ (hash >>> 16);
 }
 
 export interface LabelDraw {
