@@ -4,9 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import type { ScoreSet } from '../../packages/core/src/measure/method.js';
-import type { Score } from '../../packages/core/src/measure/score.js';
-import { writeScores } from '../../packages/core/src/measure/scores-file.js';
+import type { ScoreSet } from '../../packages/core/src/measure/methods/method.js';
+import type { Score } from '../../packages/core/src/measure/methods/score.js';
+import { writeScores } from '../../packages/core/src/measure/methods/scores-file.js';
 import { places } from './workspace.mjs';
 
 const folder = await mkdtemp(path.join(os.tmpdir(), 'bitsmith-interop-'));

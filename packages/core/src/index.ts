@@ -20,20 +20,26 @@ export { convert, type ConvertOptions, type ConvertResult } from './jobs/convert
 export { evaluate, type EvaluateOptions } from './jobs/evaluate.js';
 export { plan, type PlanOptions } from './jobs/plan.js';
 export { quantize, type QuantizeOptions } from './jobs/quantize.js';
-export type { Change, TensorChange, Variant } from './measure/change.js';
-export { combine, methodWeights, referenceScores, sharesOf } from './measure/combine.js';
-export type { MethodChoice, MethodEntry, MethodInput, ScoreSet } from './measure/method.js';
-export { methodsFor, methodTable, parseMethods, scoresOf } from './measure/methods.js';
-export type { MixedGain } from './measure/mixed-gain.js';
-export type { TensorAnalysis } from './measure/ranking.js';
-export { methods, type Method, type Score, type ScoreUnit } from './measure/score.js';
-export { writeScores } from './measure/scores-file.js';
-export type { SuperWeightCandidate, SuperWeights } from './measure/super-weights.js';
-export type { ImportantWeight } from './measure/top-weights-task.js';
+export type { Change, TensorChange, Variant } from './measure/live/change.js';
+export { combine, methodWeights, referenceScores, sharesOf } from './measure/methods/combine.js';
+export type { MethodChoice, MethodEntry, MethodInput, ScoreSet } from './measure/methods/method.js';
+export { methodsFor, methodTable, parseMethods, scoresOf } from './measure/methods/methods.js';
+export type { MixedGain } from './measure/whole-plans/mixed-gain.js';
+export type { TensorAnalysis } from './measure/methods/ranking.js';
+export { methods, type Method, type Score, type ScoreUnit } from './measure/methods/score.js';
+export { writeScores } from './measure/methods/scores-file.js';
+export type { SuperWeightCandidate, SuperWeights } from './measure/super-weights/super-weights.js';
+export type { ImportantWeight } from './measure/super-weights/top-weights-task.js';
 export { measure, type MeasuredTensor, type Probe } from './measure/measure.js';
-export { fitKl, predictKl, type KlFit, type KlPrediction, type MeasuredPlan } from './measure/predict.js';
-export { measureVariants } from './measure/variants.js';
-export type { TrueLoss } from './measure/variants-task.js';
+export {
+  fitKl,
+  predictKl,
+  type KlFit,
+  type KlPrediction,
+  type MeasuredPlan,
+} from './measure/whole-plans/predict.js';
+export { measureVariants } from './measure/live/variants.js';
+export type { TrueLoss } from './measure/live/variants-task.js';
 export type { Wanted } from './measure/wanted.js';
 export { isHubId } from './model/hub.js';
 export { openModel, type OpenOptions } from './model/open.js';

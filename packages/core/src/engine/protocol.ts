@@ -8,14 +8,14 @@ import type { EncodeTask } from '../encode/task.js';
 import type { FiniteTask } from '../encode/finite-task.js';
 import type { VerifyTask } from '../encode/verify-task.js';
 import type { EvaluateTask } from '../evaluate/task.js';
-import type { GradientTask } from '../measure/gradient-task.js';
-import type { GramTask } from '../measure/gram-task.js';
-import type { InnerProductsTask } from '../measure/inner-products-task.js';
-import type { PriceTask } from '../measure/price-task.js';
-import type { ErrorsTask } from '../measure/errors-task.js';
-import type { SpikesTask } from '../measure/spikes-task.js';
-import type { TopWeightsTask } from '../measure/top-weights-task.js';
-import type { VariantsTask } from '../measure/variants-task.js';
+import type { GradientTask } from '../measure/gradients/gradient-task.js';
+import type { GramTask } from '../measure/gradients/gram-task.js';
+import type { InnerProductsTask } from '../measure/whole-plans/inner-products-task.js';
+import type { PriceTask } from '../measure/gradients/price-task.js';
+import type { ErrorsTask } from '../measure/errors/errors-task.js';
+import type { SpikesTask } from '../measure/super-weights/spikes-task.js';
+import type { TopWeightsTask } from '../measure/super-weights/top-weights-task.js';
+import type { VariantsTask } from '../measure/live/variants-task.js';
 import type { TokenizeTask } from '../text/task.js';
 
 /** Every kind of work an engine does. */

@@ -7,26 +7,30 @@ import { BitsmithError } from '@bitsmith/formats';
 import { type Calibration, isAdopted, isCalibrationBegun } from '../calibrate/calibrate.js';
 import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { copyIntoPlace } from '../io/file-sink.js';
-import { combine } from '../measure/combine.js';
-import type { MethodInput, ScoreSet } from '../measure/method.js';
-import { defaultMethod, methodsFor, parseMethods } from '../measure/methods.js';
-import { medianRelativeError, rankTensors, type TensorAnalysis } from '../measure/ranking.js';
-import { scoreAll } from '../measure/scoring.js';
-import type { InteractionAudit } from '../measure/interactions.js';
-import { measureInteractions } from '../measure/measure-interactions.js';
+import { combine } from '../measure/methods/combine.js';
+import type { MethodInput, ScoreSet } from '../measure/methods/method.js';
+import { defaultMethod, methodsFor, parseMethods } from '../measure/methods/methods.js';
+import { medianRelativeError, rankTensors, type TensorAnalysis } from '../measure/methods/ranking.js';
+import { scoreAll } from '../measure/methods/scoring.js';
+import type { InteractionAudit } from '../measure/whole-plans/interactions.js';
+import { measureInteractions } from '../measure/whole-plans/measure-interactions.js';
 import {
   canPredict,
   measurePrediction,
   type Prediction,
   priceOfPlan,
-} from '../measure/measure-prediction.js';
-import { type MixedGain, mixedGains } from '../measure/mixed-gain.js';
-import { type KlPrediction, predictKl } from '../measure/predict.js';
-import type { Method } from '../measure/score.js';
-import { pricesFromScores, type ReferencePrice, referencePrices } from '../measure/score-prices.js';
-import { writeScores } from '../measure/scores-file.js';
-import { findSuperWeights, refuseBadCoverage, type SuperWeights } from '../measure/super-weights.js';
-import { weightErrors } from '../measure/weight-errors.js';
+} from '../measure/whole-plans/measure-prediction.js';
+import { type MixedGain, mixedGains } from '../measure/whole-plans/mixed-gain.js';
+import { type KlPrediction, predictKl } from '../measure/whole-plans/predict.js';
+import type { Method } from '../measure/methods/score.js';
+import { pricesFromScores, type ReferencePrice, referencePrices } from '../measure/methods/score-prices.js';
+import { writeScores } from '../measure/methods/scores-file.js';
+import {
+  findSuperWeights,
+  refuseBadCoverage,
+  type SuperWeights,
+} from '../measure/super-weights/super-weights.js';
+import { weightErrors } from '../measure/errors/weight-errors.js';
 import { openModel } from '../model/open.js';
 import type { SourceModel } from '../model/types.js';
 import { type Choice, parseSize, solve, storageOptions, type TensorOptions } from '../plan/index.js';

@@ -6,7 +6,7 @@ import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
 import { readImportance } from '../io/read-importance.js';
-import { membersOf, type SchemeGroup } from '../measure/scheme-groups.js';
+import { membersOf, type SchemeGroup } from '../measure/errors/scheme-groups.js';
 import type { Wanted } from '../measure/wanted.js';
 import { openModel } from '../model/open.js';
 import type { SourceModel } from '../model/types.js';

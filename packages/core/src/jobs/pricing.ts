@@ -1,7 +1,7 @@
 /** @file How a plan's prices are measured: by gradients where the model has a graph of them and memory allows, else by probes. */
 import { BitsmithError } from '@bitsmith/formats';
 import type { Calibration } from '../calibrate/calibrate.js';
-import { defaultSamples, hasGraph } from '../measure/gradients.js';
+import { defaultSamples, hasGraph } from '../measure/gradients/gradients.js';
 import { measureByGradient } from '../measure/measure-gradient.js';
 import { type GroupSelector, measure } from '../measure/measure.js';
 import type { Wanted } from '../measure/wanted.js';

@@ -7,10 +7,15 @@ import type { RunEvent, Work } from '../run/events.js';
 import { stage } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
 import type { Gathered } from './gather.js';
-import { gradientPrices } from './gradient.js';
-import { describeGradients, type GradientOptions, type Gradients, measureGradients } from './gradients.js';
+import { gradientPrices } from './methods/gradient.js';
+import {
+  describeGradients,
+  type GradientOptions,
+  type Gradients,
+  measureGradients,
+} from './gradients/gradients.js';
 import { type GroupSelector, measureLater } from './measure.js';
-import { membersOf, schemeGroups } from './scheme-groups.js';
+import { membersOf, schemeGroups } from './errors/scheme-groups.js';
 import type { Wanted } from './wanted.js';
 
 /** One tensor's prices. */

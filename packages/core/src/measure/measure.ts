@@ -11,13 +11,13 @@ import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { stage } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
-import type { Change, Variant } from './change.js';
+import type { Change, Variant } from './live/change.js';
 import type { Gathered } from './gather.js';
-import { probeScheme } from './probe-scheme.js';
-import { membersOf, type SchemeGroup, schemeGroups } from './scheme-groups.js';
-import { gatherVariants } from './variants.js';
+import { probeScheme } from './errors/probe-scheme.js';
+import { membersOf, type SchemeGroup, schemeGroups } from './errors/scheme-groups.js';
+import { gatherVariants } from './live/variants.js';
 import type { Wanted } from './wanted.js';
-import { weightErrors } from './weight-errors.js';
+import { weightErrors } from './errors/weight-errors.js';
 
 /** A tensor's true loss at one scheme. */
 export interface Probe {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { combine, methodWeights, referenceScores, sharesOf } from '../../src/measure/combine.js';
-import type { MethodChoice, ScoreSet } from '../../src/measure/method.js';
-import type { Method, Score } from '../../src/measure/score.js';
+import { combine, methodWeights, referenceScores, sharesOf } from '../../src/measure/methods/combine.js';
+import type { MethodChoice, ScoreSet } from '../../src/measure/methods/method.js';
+import type { Method, Score } from '../../src/measure/methods/score.js';
 
 const asked = (...methods: readonly (Method | [Method, number])[]): MethodChoice[] =>
   methods.map((each) =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { RowNoise } from '../../src/measure/gaussian.js';
+import { RowNoise } from '../../src/measure/live/gaussian.js';
 
 function noiseOf(rows: number, rowLength: number, seed = 1, tensor = 'blk.0.attn_q.weight'): Float64Array {
   const noise = new RowNoise(seed, tensor);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { methodsFor, methodTable, parseMethods } from '../../src/measure/methods.js';
-import type { Method } from '../../src/measure/score.js';
+import { methodsFor, methodTable, parseMethods } from '../../src/measure/methods/methods.js';
+import type { Method } from '../../src/measure/methods/score.js';
 import type { ModelTensor, SourceModel } from '../../src/model/types.js';
 import { expectFailure, failure } from '../support/errors.js';
 

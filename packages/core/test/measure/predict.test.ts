@@ -1,6 +1,6 @@
 import { assert as assertProperty, double, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fitKl, type MeasuredPlan, predictKl } from '../../src/measure/predict.js';
+import { fitKl, type MeasuredPlan, predictKl } from '../../src/measure/whole-plans/predict.js';
 import { mulberry32 } from '../../src/measure/mulberry32.js';
 
 /** Plans of a model whose losses are S (a + b S) times a relative error, told apart over sequences. */

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { sampleRows } from '../../src/measure/sample-rows.js';
+import { sampleRows } from '../../src/measure/errors/sample-rows.js';
 
 describe('rows of equal weight', () => {
   test('all of them when the sample is as large', () => {

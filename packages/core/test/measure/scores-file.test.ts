@@ -2,8 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { expect, test } from 'vitest';
-import type { ScoreSet } from '../../src/measure/method.js';
-import { writeScores } from '../../src/measure/scores-file.js';
+import type { ScoreSet } from '../../src/measure/methods/method.js';
+import { writeScores } from '../../src/measure/methods/scores-file.js';
 import { randomFrom } from '../support/random.js';
 import { temporaryFolder } from '../support/temporary.js';
 

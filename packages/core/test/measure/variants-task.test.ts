@@ -8,17 +8,17 @@ import { ChunkRunner } from '../../src/engine/forward.js';
 import { nativeEngine, openLlama } from '../../src/engine/session.js';
 import { readImportance } from '../../src/io/read-importance.js';
 import { quantize } from '../../src/jobs/quantize.js';
-import type { Change, TensorChange, Variant } from '../../src/measure/change.js';
-import { LiveModel } from '../../src/measure/live-model.js';
-import { changeSource } from '../../src/measure/changed-bytes.js';
-import { LiveWeights } from '../../src/measure/live-weights.js';
+import type { Change, TensorChange, Variant } from '../../src/measure/live/change.js';
+import { LiveModel } from '../../src/measure/live/live-model.js';
+import { changeSource } from '../../src/measure/live/changed-bytes.js';
+import { LiveWeights } from '../../src/measure/live/live-weights.js';
 import {
   type BaselineLimits,
   cutIntoGroups,
   cutIntoSpans,
   runVariants,
   type TrueLoss,
-} from '../../src/measure/variants-task.js';
+} from '../../src/measure/live/variants-task.js';
 import { openModel } from '../../src/model/open.js';
 import type { SourceModel } from '../../src/model/types.js';
 import { WeightFiles } from '../../src/model/weight-files.js';

@@ -1,0 +1,136 @@
+/** @file In the engine: squared gradients of whole sequences, a file each, within a limit of memory that is settled before it is taken. */
+import { BitsmithError, readGguf } from '@bitsmith/formats';
+import type { TaskHandler, TaskType } from '../../engine/task-type.js';
+import { nativeEngine } from '../../engine/session.js';
+import { FileSource } from '../../io/file-source.js';
+import { WeightFiles } from '../../model/weight-files.js';
+import { writeGradients } from '../transformer/fisher-file.js';
+import type { PassSettings, Sequence } from '../transformer/blocks.js';
+import { type PassSeconds, SequencePass } from '../transformer/sequence-gradients.js';
+import { readTransformerShape, type TransformerShape } from '../transformer/shape.js';
+
+export type GradientTask = TaskType<
+  {
+    readonly files: readonly string[];
+    /** Of every sequence. */
+    readonly positions: number;
+    readonly firstScored: number;
+    readonly seed: number;
+    readonly sequences: readonly {
+      readonly index: number;
+      readonly tokens: Int32Array;
+      readonly output: string;
+    }[];
+    /** Bytes that the pass may take; null: no limit but the machine's. */
+    readonly memoryBytes: number | null;
+    /** Where activations go that memory has no room for. */
+    readonly scratchPath: string;
+  },
+  | {
+      readonly type: 'memory';
+      readonly predictedBytes: number;
+      readonly onDisk: boolean;
+      readonly lanes: number;
+    }
+  | { readonly type: 'sequence'; readonly index: number }
+  | ({ readonly type: 'seconds' } & Readonly<PassSeconds>),
+  null
+>;
+
+/** Sequences that share one walk through the blocks: what an interruption can lose. */
+const LEAST_GROUP = 4;
+const MOST_GROUP = 8;
+/** A group grows as long as what it keeps stays below this. */
+const GROUP_BYTES = 256 * 2 ** 20;
+
+function groupSize({ model, positions, lanes }: PassSettings): number {
+  const kept = 4 * model.width * positions * model.blocks.length;
+  return Math.max(lanes, LEAST_GROUP, Math.min(MOST_GROUP, Math.floor(GROUP_BYTES / kept)));
+}
+
+export const runGradient: TaskHandler<GradientTask> = async (parameters, report, settings) => {
+  const engine = nativeEngine(settings);
+  const files = await WeightFiles.open(parameters.files);
+  try {
+    const model = await shapeOf(parameters.files[0], files);
+    const { positions, firstScored, seed } = parameters;
+    const roomy: PassSettings = {
+      engine,
+      files,
+      model,
+      positions,
+      firstScored,
+      seed,
+      lanes: settings.threads,
+      scratchPath: null,
+    };
+    const pass = await openWithin(roomy, parameters, report);
+    try {
+      const size = groupSize(roomy);
+      for (let first = 0; first < parameters.sequences.length; first += size) {
+        const group = parameters.sequences.slice(first, first + size);
+        const found = await pass.run(group.map(({ index, tokens }): Sequence => ({ index, tokens })));
+        for (const [at, { index, output }] of group.entries()) {
+          await writeGradients(output, found[at]);
+          report({ type: 'sequence', index });
+        }
+      }
+      report({ type: 'seconds', ...pass.seconds });
+    } finally {
+      pass.dispose();
+    }
+    return null;
+  } finally {
+    await files.close();
+  }
+};
+
+/** The shape of the model in these files. */
+export async function shapeOf(path: string, files: WeightFiles): Promise<TransformerShape> {
+  const source = await FileSource.open(path);
+  try {
+    const { metadata } = await readGguf(source);
+    return readTransformerShape(metadata, (name) => files.has(name));
+  } finally {
+    await source.close();
+  }
+}
+
+/** What graphs' own structs and small objects of JavaScript take besides. */
+const OVERHEAD_BYTES = 8 * 2 ** 20;
+
+/** The roomiest way that fits: all lanes and activations in memory, then on disk, then with one lane. */
+async function openWithin(
+  settings: PassSettings,
+  { memoryBytes, scratchPath, sequences }: GradientTask['parameters'],
+  report: (event: GradientTask['event']) => void,
+): Promise<SequencePass> {
+  const { model, positions } = settings;
+  const group = Math.min(sequences.length, groupSize(settings));
+  const stream = 4 * model.width * positions;
+  let needed = 0;
+  for (const lanes of new Set([settings.lanes, 1])) {
+    const pass = await SequencePass.open({ ...settings, lanes });
+    const fixed = OVERHEAD_BYTES + pass.byteLength + group * pass.sequenceBytes;
+    const activations = group * stream * model.blocks.length;
+    for (const onDisk of [false, true]) {
+      needed = fixed + (onDisk ? 0 : activations);
+      if (memoryBytes !== null && needed > memoryBytes) continue;
+      report({ type: 'memory', predictedBytes: needed, onDisk, lanes });
+      return onDisk ? pass.withScratch(scratchPath) : pass;
+    }
+    pass.dispose();
+  }
+  throw new BitsmithError(
+    'resources',
+    'MEMORY_LIMIT',
+    `expected room for one block of the model and its work, ${megabytes(needed)}, found a limit of ${megabytes(memoryBytes ?? 0)}`,
+    {
+      suggestion: `Use --memory ${Math.ceil(needed / 1e6)}MB or more, a shorter --context, or --method rtn, which runs on the mapped file.`,
+    },
+  );
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1e6)} MB`;
+}

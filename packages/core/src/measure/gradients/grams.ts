@@ -1,0 +1,73 @@
+/**
+ * @file Gram matrices in the store: one artifact a block, and one for the head. Encoders with error feedback and prices of
+ * correlated errors read them; an interrupted measurement keeps the blocks that it finished.
+ */
+import { ENGINE_RELEASE } from '../../engine/release.js';
+import type { SourceModel } from '../../model/types.js';
+import type { RunContext } from '../../run/context.js';
+import type { RunEvent } from '../../run/events.js';
+import type { TaskIdentity } from '../../run/store.js';
+import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
+import { gatherFiles, type GatheredFiles } from '../gather-files.js';
+import { gramPartOf } from '../transformer/gram.js';
+
+/** Where a tensor's Gram matrix lies. */
+export interface GramPlace {
+  readonly path: string;
+  readonly name: string;
+}
+
+/** Measures the Gram matrices of all matrices' inputs over the chunks of the text: a file a block in order, and last the head's. */
+export async function* measureGrams(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+): AsyncGenerator<RunEvent, GatheredFiles, void> {
+  const blocks = 1 + Math.max(...model.tensors.map(({ block }) => block ?? -1));
+  const hash = tokensHash(text);
+  const parts = Array.from({ length: blocks + 1 }, (_, index) => index);
+  const taskOf = (part: number): TaskIdentity => ({
+    kind: 'gram',
+    version: 1,
+    parameters: {
+      part: part === blocks ? 'head' : part,
+      positions: text.contextTokens,
+      engine: ENGINE_RELEASE,
+    },
+    inputs: { model: model.sha256, tokens: hash },
+  });
+  return yield* gatherFiles(run, {
+    items: parts,
+    taskOf,
+    extension: 'safetensors',
+    label: 'Gram matrices',
+    work: ({ outputs, finished }) =>
+      run.engine.run(
+        'grams',
+        {
+          files: model.files.map((file) => file.path),
+          positions: text.contextTokens,
+          sequences: text.chunks,
+          outputs: parts.map((part) => outputs.get(part) ?? null),
+        },
+        { signal: run.signal, onEvent: ({ index }) => finished(index) },
+      ),
+  });
+}
+
+/** Where the Gram matrix of a tensor's inputs lies; null for a tensor that no product reads. */
+export function gramPlace(model: SourceModel, { paths }: GatheredFiles, tensor: string): GramPlace | null {
+  const names = new Set(model.tensors.map(({ name }) => name));
+  const head = names.has('output.weight') ? 'output.weight' : 'token_embd.weight';
+  if (tensor === head) return { path: paths[paths.length - 1], name: head };
+  const parts = /^blk\.(\d+)\.(\w+)\.weight$/.exec(tensor);
+  if (parts === null) return null;
+  const [, block, part] = parts;
+  const full = (name: string): string => `blk.${block}.${name}.weight`;
+  // The first of a block's readers, in the order in which its graph multiplies, gives the matrix its name.
+  const kept = new Set(
+    ['attn_qkv', 'attn_q', 'attn_output', 'ffn_up', 'ffn_down'].filter((name) => names.has(full(name))),
+  );
+  const owner = gramPartOf(part, (name) => kept.has(name));
+  return owner === null ? null : { path: paths[Number(block)], name: full(owner) };
+}

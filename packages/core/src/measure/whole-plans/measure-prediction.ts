@@ -1,0 +1,131 @@
+/** @file The fit that turns sums of prices into expected losses of whole plans: measured on plans of the model at hand. */
+import type { Choice } from '../../plan/types.js';
+import { solve } from '../../plan/solve.js';
+import type { Work } from '../../run/events.js';
+import { stage } from '../../run/work.js';
+import type { Change, Variant } from '../live/change.js';
+import { type InteractionAudit, interactionNats } from './interactions.js';
+import { fitKl, type KlFit, type MeasuredPlan } from './predict.js';
+import { gatherVariants, type LiveMeasurement } from '../live/variants.js';
+
+/** A plan that the fit was made with. */
+export interface FittedPlan extends MeasuredPlan {
+  readonly bitsPerWeight: number;
+  /** Mean over the sequences. */
+  readonly klNats: number;
+  readonly standardError: number;
+}
+
+export interface Prediction {
+  readonly fit: KlFit;
+  readonly plans: readonly FittedPlan[];
+}
+
+export interface PredictionOptions {
+  readonly parameterCount: number;
+  /** Plans to measure; default 6. */
+  readonly plans?: number;
+  readonly seed: number;
+  /** Interactions that passed their tests enter the sums; null: none are known. */
+  readonly interactions: InteractionAudit | null;
+}
+
+/** Bits per weight of the largest plan measured, and of the smallest: where there is loss to tell. */
+const MOST_BITS = 5;
+const LEAST_BITS = 2.3;
+const DEFAULT_PLANS = 6;
+
+/**
+ * Measures plans spread over the sizes that people ask for, and fits KL = S (a + b S) to them.
+ * @throws BitsmithError `PREDICTION_PLANS` where the model leaves fewer than two plans apart
+ */
+export async function* measurePrediction(
+  live: LiveMeasurement,
+  choices: readonly Choice[],
+  options: PredictionOptions,
+): Work<Prediction> {
+  return yield* stage('measure', `the loss of whole plans on ${live.text.name}`, async function* () {
+    const plans = spreadPlans(choices, options);
+    const variants = plans.map(({ variant }) => variant);
+    const { values, cached } = yield* gatherVariants(live, variants, 'plans in the live model');
+    const fitted = plans.map(({ bitsPerWeight, priceSum }, index): FittedPlan => ({
+      bitsPerWeight,
+      priceSum,
+      klNats: values[index].klNats,
+      standardError: values[index].standardError,
+      sequenceKlNats: values[index].sequenceKlNats,
+    }));
+    const fit = fitKl(fitted, options.seed);
+    const summary = `${fitted.length} plans, off by ${(100 * fit.relativeError).toFixed(1)} % where left out of the fit`;
+    return { result: { fit, plans: fitted }, summary, cached };
+  });
+}
+
+/** Whether the choices leave plans apart whose losses can be told from each other. */
+export function canPredict(choices: readonly Choice[], options: PredictionOptions): boolean {
+  return spreadPlans(choices, options).length > 1;
+}
+
+interface PricedPlan {
+  readonly variant: Variant;
+  readonly bitsPerWeight: number;
+  readonly priceSum: number;
+}
+
+/** Best plans by the prices at sizes in geometric steps; sizes that give the same plan count once. */
+function spreadPlans(choices: readonly Choice[], options: PredictionOptions): PricedPlan[] {
+  const { parameterCount, plans: count = DEFAULT_PLANS } = options;
+  const smallest = sumOf(choices, (bytes) => Math.min(...bytes));
+  const least = Math.max(smallest, (LEAST_BITS * parameterCount) / 8);
+  const most = Math.max(least, (MOST_BITS * parameterCount) / 8);
+  const seen = new Set<string>();
+  return Array.from(
+    { length: count },
+    (_, index) => least * (most / least) ** (index / Math.max(1, count - 1)),
+  )
+    .map((bytes) => planAt(choices, bytes, options))
+    .filter(({ variant, priceSum }) => {
+      const key = JSON.stringify(variant.changes);
+      if (seen.has(key) || priceSum <= 0) return false;
+      seen.add(key);
+      return true;
+    });
+}
+
+function planAt(
+  choices: readonly Choice[],
+  bytes: number,
+  { parameterCount, interactions }: PredictionOptions,
+): PricedPlan {
+  const { picked, bytes: taken } = solve(choices, bytes);
+  const changes = choices.flatMap(({ tensor, candidates, constraint }, index) => {
+    const { scheme } = candidates[picked[index]];
+    if (constraint?.kind === 'kept' || candidates.at(-1)?.scheme === scheme) return [];
+    return [{ tensor, change: { kind: 'scheme', scheme } as Change }];
+  });
+  const bitsPerWeight = (taken * 8) / parameterCount;
+  return {
+    variant: { id: `${bitsPerWeight.toFixed(3)} bits per weight`, changes },
+    bitsPerWeight,
+    priceSum: priceOfPlan(choices, picked, interactions),
+  };
+}
+
+/** S of a plan: its prices, and what interactions that passed their tests add. */
+export function priceOfPlan(
+  choices: readonly Choice[],
+  picked: readonly number[],
+  interactions: InteractionAudit | null,
+): number {
+  const prices = new Map(
+    choices.map(({ tensor, candidates }, index) => [tensor, candidates[picked[index]].klNats]),
+  );
+  const sum = [...prices.values()].reduce((total, price) => total + price, 0);
+  return interactions === null
+    ? sum
+    : sum + interactionNats(interactions, (tensor) => prices.get(tensor) ?? 0);
+}
+
+function sumOf(choices: readonly Choice[], pick: (bytes: readonly number[]) => number): number {
+  return choices.reduce((sum, { candidates }) => sum + pick(candidates.map(({ bytes }) => bytes)), 0);
+}
