@@ -6,8 +6,8 @@
  * Constants (weights, masks, positions) get no gradient: what weights are worth is read from the products' inputs and
  * output gradients, which `products` lists.
  */
-import type { ComputeGraph, GraphNode, RopeSettings } from './graph.js';
-import { assertSame, mismatch } from './graph-shapes.js';
+import type { ComputeGraph } from './graph.js';
+import { assertSame, type GraphNode, mismatch, type RopeSettings } from './graph-shapes.js';
 import { misuse } from './validate.js';
 
 /** A weight matrix for both directions: [inputs, outputs] and its transposed copy, [outputs, inputs]. */

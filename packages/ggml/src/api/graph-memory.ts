@@ -10,24 +10,9 @@ import type { NativeFunctions } from '../binding/libraries.js';
 import { addressOf, writePointer } from '../binding/memory.js';
 import type { Address } from '../binding/structs.js';
 import type { Engine } from './engine.js';
-import { elementsOf, mismatch, shapeOf } from './graph-shapes.js';
+import { elementsOf, type GraphNode, mismatch, type Shape, shapeOf } from './graph-shapes.js';
 import { Lifetime } from './lifetime.js';
 import { assertCount, misuse } from './validate.js';
-
-export type Shape = readonly [number, number, number, number];
-
-/** A value of a graph: a typed array given to it, or the result of an operation. */
-export interface GraphNode {
-  readonly shape: Shape;
-  /** Integers are positions, and enter nothing else. */
-  readonly type: 'F32' | 'I32';
-  /** False for views whose elements do not lie one after the other. */
-  readonly contiguous: boolean;
-  /** Whether the elements of each row lie one after the other. */
-  readonly rows: boolean;
-  /** @internal */
-  readonly address: Address;
-}
 
 type Build = (native: NativeFunctions, context: Address) => Address;
 

@@ -3,9 +3,36 @@
  * built or, worse, when it is computed; so nothing that could fail one reaches it.
  */
 import type { BitsmithError } from '@bitsmith/formats';
-import type { GraphNode, Shape } from './graph-memory.js';
-import type { RopeSettings } from './graph.js';
+import type { Address } from '../binding/structs.js';
 import { misuse } from './validate.js';
+
+export type Shape = readonly [number, number, number, number];
+
+/** A value of a graph: a typed array given to it, or the result of an operation. */
+export interface GraphNode {
+  readonly shape: Shape;
+  /** Integers are positions, and enter nothing else. */
+  readonly type: 'F32' | 'I32';
+  /** False for views whose elements do not lie one after the other. */
+  readonly contiguous: boolean;
+  /** Whether the elements of each row lie one after the other. */
+  readonly rows: boolean;
+  /** @internal */
+  readonly address: Address;
+}
+
+/** Rotary position embedding as ggml defines it; `mode` 0 pairs neighbours, 2 pairs halves (NeoX). */
+export interface RopeSettings {
+  readonly dimensions: number;
+  readonly mode: 0 | 2;
+  readonly originalContext: number;
+  readonly base: number;
+  readonly scale: number;
+  readonly extrapolation: number;
+  readonly attention: number;
+  readonly betaFast: number;
+  readonly betaSlow: number;
+}
 
 /** Most elements of a value: ggml counts some of them in 32 bits. */
 const MAX_EXTENT = 2 ** 31 - 1;

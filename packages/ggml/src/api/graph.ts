@@ -9,7 +9,7 @@
  */
 import type { RopeArguments } from '../binding/graph.js';
 import { ggmlTypes } from '../binding/layout.js';
-import { GraphMemory, type GraphNode, type Shape } from './graph-memory.js';
+import { GraphMemory } from './graph-memory.js';
 import {
   assertEpsilon,
   assertMask,
@@ -20,23 +20,11 @@ import {
   elementsOf,
   mismatch,
   shapeOf,
+  type GraphNode,
+  type RopeSettings,
+  type Shape,
 } from './graph-shapes.js';
 import { misuse } from './validate.js';
-
-export type { GraphNode, Shape } from './graph-memory.js';
-
-/** Rotary position embedding as ggml defines it; `mode` 0 pairs neighbours, 2 pairs halves (NeoX). */
-export interface RopeSettings {
-  readonly dimensions: number;
-  readonly mode: 0 | 2;
-  readonly originalContext: number;
-  readonly base: number;
-  readonly scale: number;
-  readonly extrapolation: number;
-  readonly attention: number;
-  readonly betaFast: number;
-  readonly betaSlow: number;
-}
 
 const floatBytes = 4;
 

@@ -9,13 +9,8 @@ import type { RunEvent } from '../../run/events.js';
 import type { TaskIdentity } from '../../run/store.js';
 import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
 import { gatherFiles, type GatheredFiles } from '../gather-files.js';
+import type { GramPlace } from './price-task.js';
 import { gramPartOf } from '../transformer/gram.js';
-
-/** Where a tensor's Gram matrix lies. */
-export interface GramPlace {
-  readonly path: string;
-  readonly name: string;
-}
 
 /** Measures the Gram matrices of all matrices' inputs over the chunks of the text: a file a block in order, and last the head's. */
 export async function* measureGrams(

@@ -27,10 +27,15 @@ import {
   tensorFisher,
   type WeighedRow,
 } from './fisher.js';
-import type { GramPlace } from './grams.js';
 import { sampleRows } from '../errors/sample-rows.js';
 import { GradientFiles } from '../transformer/fisher-file.js';
 import { alignedFloats } from '../transformer/weights.js';
+
+/** Where a tensor's Gram matrix lies. */
+export interface GramPlace {
+  readonly path: string;
+  readonly name: string;
+}
 
 export type PriceTask = TaskType<
   {

@@ -5,7 +5,7 @@
 import { tensorByteLength } from '@bitsmith/formats';
 import { decodeRows } from '@bitsmith/ggml';
 import type { StoredTensor } from '../../model/weight-files.js';
-import type { OwnRows } from './head.js';
+import type { OwnRows } from './head-lane.js';
 import type { PassSettings } from './blocks.js';
 import type { TransformerShape } from './shape.js';
 import type { SquaredGradient } from './squared-gradient.js';

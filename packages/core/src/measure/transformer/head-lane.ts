@@ -4,10 +4,15 @@
  */
 import { ComputeGraph, Tape } from '@bitsmith/ggml';
 import type { PassSettings } from './blocks.js';
-import type { OwnRows } from './head.js';
 import { storeInnerProduct } from './inner-products.js';
 import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
 import { alignedFloats, type WeightArray } from './weights.js';
+
+/** The head's gradient in the rows of a sequence's own tokens, [tokens, width] in `tokens`' order. */
+export interface OwnRows {
+  readonly tokens: readonly number[];
+  readonly values: Float32Array;
+}
 
 export class HeadLane {
   private readonly stream: Float32Array;

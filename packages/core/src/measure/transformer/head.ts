@@ -6,7 +6,7 @@
 import type { StoredTensor } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
 import type { PassSettings } from './blocks.js';
-import { HeadLane } from './head-lane.js';
+import { HeadLane, type OwnRows } from './head-lane.js';
 import { bend, drawLabels, type DrawnLabels } from './random-labels.js';
 import { emptySquaredGradient, type SquaredGradient } from './squared-gradient.js';
 import {
@@ -27,12 +27,6 @@ export interface HeadItem {
   readonly tokens: Int32Array;
   /** [width, positions]: the stream behind the last block; replaced by its gradient. */
   readonly stream: Float32Array;
-}
-
-/** The head's gradient in the rows of a sequence's own tokens, [tokens, width] in `tokens`' order. */
-export interface OwnRows {
-  readonly tokens: readonly number[];
-  readonly values: Float32Array;
 }
 
 /** What the head says of one sequence. */
