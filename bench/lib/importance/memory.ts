@@ -33,7 +33,7 @@ export async function memoryRows(tokenizer: GgufMetadata): Promise<Row[]> {
         threads: 2,
         bitsPerWeight: 4.5,
         method: 'gradient',
-        memory: LIMIT_MB * 1e6,
+        workMemory: LIMIT_MB * 1e6,
       },
       say,
     );

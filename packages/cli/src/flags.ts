@@ -38,6 +38,7 @@ export const flagGroups: Readonly<Record<string, readonly string[]>> = {
     'method',
     'samples',
     'schemes',
+    'workMemory',
     'memory',
     'plans',
     'interactions',
@@ -97,6 +98,12 @@ export const budgetFlags: FlagParametersForType<BudgetFlags> = {
   ratio: optional('Source bytes / file bytes at least, for example 5', 'RATIO', text),
 };
 
+export const workMemoryFlag = optional(
+  'Memory that measuring gradients may take, for example 2GB (default: what there is)',
+  'SIZE',
+  text,
+);
+
 /** What shapes a plan besides its budget. */
 export interface PlanFlags {
   readonly plan?: string;
@@ -106,7 +113,7 @@ export interface PlanFlags {
   readonly imatrix?: string;
   readonly method?: 'gradient' | 'probe';
   readonly samples?: number;
-  readonly memory?: string;
+  readonly workMemory?: string;
 }
 
 export const planFlags: FlagParametersForType<PlanFlags> = {
@@ -128,7 +135,7 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
     pricingMethod,
   ),
   samples: optional('Sequences to take gradients of (default: 16)', 'N', wholeNumber(1)),
-  memory: optional('Memory that gradients may take, for example 2GB (default: what there is)', 'SIZE', text),
+  workMemory: workMemoryFlag,
 };
 
 function pricingMethod(input: string): 'gradient' | 'probe' {

@@ -15,6 +15,7 @@ import {
   threadsFlag,
   tokenFlag,
   wholeNumber,
+  workMemoryFlag,
 } from './flags.js';
 import type { AnalyzeFlags } from './commands/analyze.js';
 import type { CacheGcFlags, CacheListFlags } from './commands/cache.js';
@@ -160,7 +161,8 @@ const analyze = buildCommand<AnalyzeFlags, [string], CliContext>({
         brief: 'Schemes to score (default: what each method affords)',
       },
       scores: optional('Write all scores as Parquet', 'FILE', text),
-      memory: optional('Memory that gradients may take, for example 2GB', 'SIZE', text),
+      workMemory: workMemoryFlag,
+      memory: optional('The same as --work-memory: an analysis has no memory budget', 'SIZE', text),
       plans: optional(
         'Whole plans to measure, to predict others by; 0: none (default: 6)',
         'N',

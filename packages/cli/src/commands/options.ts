@@ -19,7 +19,7 @@ export function planOptions(
     importanceMatrix: flags.imatrix,
     method: flags.method,
     samples: flags.samples,
-    memory: flags.memory,
+    workMemory: flags.workMemory,
     contextTokens: flags.context,
     ...runOptions(flags),
   };

@@ -131,7 +131,8 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
     calibration,
     text,
     gradientText: texts.search,
-    memoryBytes: options.memory === undefined ? undefined : parseSize(options.memory),
+    memoryBytes:
+      options.workMemory === undefined ? undefined : parseSize(options.workMemory, '--work-memory'),
     samples: options.samples,
     wanted: wantedOf(storage),
     chosenSchemes: schemes !== undefined,

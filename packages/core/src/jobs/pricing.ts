@@ -25,15 +25,15 @@ export interface PricingOptions {
   /** Tokens each tensor's probe is measured on, at most, where prices come from probes. */
   readonly probeTokens?: number;
   /** Memory that measuring gradients may take, for example `2GB`; default: the machine's. */
-  readonly memory?: string | number;
+  readonly workMemory?: string | number;
 }
 
 /** A model's prices can then still be measured another way. */
 const insteadProbes: ReadonlySet<string> = new Set(['GRAPH_UNSUPPORTED', 'MEMORY_LIMIT']);
 
 /** @throws BitsmithError `METHOD_UNKNOWN`, `SAMPLES_INVALID`, `BUDGET_MALFORMED` for a size that is none */
-export function refuseBadPricing({ method, memory, samples }: PricingOptions): void {
-  if (memory !== undefined) parseSize(memory);
+export function refuseBadPricing({ method, workMemory, samples }: PricingOptions): void {
+  if (workMemory !== undefined) parseSize(workMemory, '--work-memory');
   if (samples !== undefined && !(Number.isInteger(samples) && samples >= 1)) {
     throw new BitsmithError(
       'arguments',
@@ -77,7 +77,8 @@ export async function* priceTensors(
     return { text, measured: yield* measure(run, model, calibration, text, wanted, select) };
   };
   if (options.method === 'probe' || (options.method === undefined && !hasGraph(model))) return yield* probe();
-  const memoryBytes = options.memory === undefined ? undefined : parseSize(options.memory);
+  const memoryBytes =
+    options.workMemory === undefined ? undefined : parseSize(options.workMemory, '--work-memory');
   const samples = options.samples ?? defaultSamples(search);
   try {
     const text = spreadSamples(search, samples);

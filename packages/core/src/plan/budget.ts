@@ -90,17 +90,18 @@ export function parseBudget(options: BudgetOptions): readonly BudgetTerm[] {
 
 /**
  * Bytes of a size as people write it; letters in any case.
+ * @param flag what an error names
  * @throws BitsmithError `BUDGET_MALFORMED`.
  */
-export function parseSize(size: string | number): number {
+export function parseSize(size: string | number, flag = '--size'): number {
   const parts = /^(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)$/i.exec(String(size).trim());
   const unit = parts === null ? undefined : unitBytes.get(parts[2].toLowerCase());
-  if (parts === null || unit === undefined) throw malformed('--size', size, SIZE_FORMS);
+  if (parts === null || unit === undefined) throw malformed(flag, size, SIZE_FORMS);
   const exact = Number(parts[1]) * unit;
-  if (unit === 1 && !Number.isInteger(exact)) throw malformed('--size', size, `whole bytes: ${SIZE_FORMS}`);
+  if (unit === 1 && !Number.isInteger(exact)) throw malformed(flag, size, `whole bytes: ${SIZE_FORMS}`);
   const bytes = Math.floor(exact);
   if (bytes < 1 || !Number.isSafeInteger(bytes)) {
-    throw malformed('--size', size, `at least 1 byte and below 2^53: ${SIZE_FORMS}`);
+    throw malformed(flag, size, `at least 1 byte and below 2^53: ${SIZE_FORMS}`);
   }
   return bytes;
 }

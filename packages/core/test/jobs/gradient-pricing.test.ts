@@ -131,7 +131,7 @@ describe.skipIf(noSignals)('killed in the middle of gradients (needs signals)', 
         ...small,
         samples: SAMPLES,
         method: 'gradient',
-        memory: `${predictedMegabytes - 1}MB`,
+        workMemory: `${predictedMegabytes - 1}MB`,
         home,
         output: path.join(root, 'killed.gguf'),
       },
@@ -156,7 +156,7 @@ describe.skipIf(noSignals)('killed in the middle of gradients (needs signals)', 
 describe('memory', () => {
   test('that has no room for activations: they go to the disk, and prices stay the same', async () => {
     const home = await freshHome();
-    const run = await planned({ home, memory: `${predictedMegabytes - 1}MB` });
+    const run = await planned({ home, workMemory: `${predictedMegabytes - 1}MB` });
     expect(notesOf(run, 'verbose')).toContainEqual(expect.stringMatching(/activations on disk/));
     expect(run.result.hash).toBe(reference.result.hash);
     expect(await measured(home)).toEqual(measurements);
@@ -165,7 +165,7 @@ describe('memory', () => {
 
   test('below a block: refused by what it takes, where gradients were asked for', async () => {
     await expectFailure(
-      async () => planned({ home: await freshHome(), memory: '2MB' }),
+      async () => planned({ home: await freshHome(), workMemory: '2MB' }),
       'resources',
       'MEMORY_LIMIT',
       /expected room for one block of the model and its work, \d+ MB, found a limit of 2 MB/,
@@ -175,7 +175,7 @@ describe('memory', () => {
   test('below a block: probes stand in, and the run says why, where they were not', async () => {
     const run = await planned({
       home: await freshHome(),
-      memory: '2MB',
+      workMemory: '2MB',
       method: undefined,
       samples: undefined,
       probeTokens: 64,
