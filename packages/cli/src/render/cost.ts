@@ -63,15 +63,14 @@ function predictionLine(measured: number, plan: Plan | null, terminal: Terminal)
 
 function predictedLines({ predicted }: Plan, terminal: Terminal): string[] {
   if (predicted.klNats === null) return [];
-  const bound = predicted.klLowerBound;
-  const gap = bound !== null && bound > 0 ? predicted.klNats / bound - 1 : null;
+  const { klLowerBound: bound, gap } = predicted;
   const optimum =
-    gap === null
+    gap === null || bound === null
       ? []
       : [
-          gap < 5e-5
-            ? 'no plan within the budget has a lower price'
-            : `at most ${percent(gap, 2)} above the lowest possible price`,
+          gap === 0
+            ? 'no plan within the budget has a lower price (gap 0)'
+            : `lowest possible price ${nats(bound)} nats: gap ${percent(gap, 3)} at most`,
         ];
   return [
     section('What it should cost', `${predicted.evidence}, not measured on the file`, terminal),

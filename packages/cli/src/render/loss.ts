@@ -12,7 +12,7 @@ import {
   truncate,
   truncateStart,
 } from './terminal.js';
-import { nats, percent } from './units.js';
+import { integer, nats, percent, significant } from './units.js';
 
 const widestName = 28;
 
@@ -33,7 +33,7 @@ export function lossLines(
     name: truncateStart(tensor.name.replace(/\.weight$/, ''), widestName, mark),
     scheme: tensor.scheme,
     share: percent(tensor.klNats / total),
-    reason: briefReason(tensor.reason),
+    reason: briefReason(tensor),
   }));
   const nameWidth = Math.max(...rows.map(({ name }) => displayWidth(name)));
   const schemeWidth = Math.max(...rows.map(({ scheme }) => scheme.length));
@@ -53,8 +53,11 @@ export function lossLines(
 }
 
 /** Most tensors were decided by price: what the next better scheme would buy says so in fewer words. */
-function briefReason(reason: string): string {
-  return oneLine(reason)
-    .replace(/^by price: (\S+) would save (.*) bytes more$/, '$1 saves $2 bytes')
-    .replace(/^by price: /, '');
+function briefReason({ decidedBy, up }: Pick<ReportedTensor, 'decidedBy' | 'up'>): string {
+  const next =
+    up === null
+      ? null
+      : `${up.scheme} saves ${significant(-up.klNats, 2)} nats for ${integer(up.bytes)} bytes`;
+  if (decidedBy.kind === 'price') return next ?? 'nothing would lose less';
+  return oneLine(decidedBy.note);
 }

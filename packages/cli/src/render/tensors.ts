@@ -1,5 +1,13 @@
 /** @file A plan's tensors as the reports need them: with role, block, weights and bits beside the scheme. */
-import { blockOf, findScheme, type Plan, roleOf, type TensorRole } from '@bitsmith/core';
+import {
+  blockOf,
+  type Decision,
+  findScheme,
+  type Plan,
+  type PlanStep,
+  roleOf,
+  type TensorRole,
+} from '@bitsmith/core';
 
 export interface ReportedTensor {
   readonly name: string;
@@ -13,7 +21,8 @@ export interface ReportedTensor {
   readonly bytes: number;
   /** Predicted loss in nats per token; null when it was never priced. */
   readonly klNats: number | null;
-  readonly reason: string;
+  readonly decidedBy: Decision;
+  readonly up: PlanStep | null;
   /** True when the user fixed the scheme. */
   readonly locked: boolean;
 }
@@ -30,8 +39,9 @@ export function reportedTensors(plan: Plan, architecture: string): ReportedTenso
       weights: scheme === undefined ? 0 : Math.floor((planned.bytes * 8) / scheme.bitsPerWeight),
       bytes: planned.bytes,
       klNats: planned.klNats,
-      reason: planned.reason,
-      locked: planned.reason.startsWith('locked by'),
+      decidedBy: planned.decidedBy,
+      up: planned.up,
+      locked: planned.decidedBy.kind === 'lock',
     };
   });
 }

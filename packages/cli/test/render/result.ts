@@ -35,17 +35,33 @@ const cycle: Record<string, readonly string[]> = {
   ffn_down: ['IQ4_XS', 'IQ4_XS', 'Q4_K', 'IQ4_XS', 'Q5_K'],
 };
 
-function byPrice(scheme: string, klNats: number): string {
-  const next = {
-    Q6_K: 'Q8_0',
-    Q5_K: 'Q5_1',
-    Q4_K: 'Q4_1',
-    IQ4_XS: 'Q4_K',
-    IQ3_S: 'IQ4_XS',
-    IQ3_XXS: 'IQ3_S',
-  }[scheme];
-  return `by price: ${next} would save ${(klNats * 0.7).toFixed(6)} nats for 19,968 bytes more`;
+/** Schemes one step up and down. */
+const neighbours: Record<string, readonly [up: string, down: string]> = {
+  Q6_K: ['Q8_0', 'Q5_K'],
+  Q5_K: ['Q5_1', 'Q4_K'],
+  Q4_K: ['Q4_1', 'IQ4_XS'],
+  IQ4_XS: ['Q4_K', 'IQ3_S'],
+  IQ3_S: ['IQ4_XS', 'IQ3_XXS'],
+  IQ3_XXS: ['IQ3_S', 'IQ2_S'],
+};
+
+type Why = Pick<PlannedTensor, 'decidedBy' | 'up' | 'down' | 'reason'>;
+
+function byPrice(scheme: string, klNats: number): Why {
+  const [up, down] = neighbours[scheme];
+  return {
+    decidedBy: { kind: 'price', note: 'by price' },
+    up: { scheme: up, bytes: 19_968, klNats: -klNats * 0.7 },
+    down: { scheme: down, bytes: -19_968, klNats: klNats * 1.7 },
+    reason: `by price; up: ${up} saves ${klNats * 0.7} nats; down: ${down} loses ${klNats * 1.7} nats`,
+  };
 }
+
+function decided(kind: 'kept' | 'lock', note: string): Why {
+  return { decidedBy: { kind, note }, up: null, down: null, reason: note };
+}
+
+const kept = decided('kept', 'kept as stored: a vector');
 
 export function exampleTensors(
   blocks = 8,
@@ -60,13 +76,13 @@ export function exampleTensors(
     scheme: string,
     weights: number,
     klNats: number,
-    reason = byPrice(scheme, klNats),
+    why = byPrice(scheme, klNats),
   ): void => {
-    tensors.push({ tensor, scheme, bytes: (weights * schemeBits[scheme]) / 8, klNats, reason });
+    tensors.push({ tensor, scheme, bytes: (weights * schemeBits[scheme]) / 8, klNats, ...why });
   };
   add('token_embd.weight', 'Q4_K', vocabulary * hidden, 0.00212);
   for (let block = 0; block < blocks; block++) {
-    add(`blk.${block}.attn_norm.weight`, 'F32', hidden, 0, 'kept as stored: a vector');
+    add(`blk.${block}.attn_norm.weight`, 'F32', hidden, 0, kept);
     for (const [index, [name, weights]] of blockShapes(hidden, kv, mlp).entries()) {
       const schemes = cycle[name];
       const locked = block === 0 && name === 'attn_v';
@@ -76,12 +92,12 @@ export function exampleTensors(
         locked ? 'Q6_K' : schemes[block % schemes.length],
         weights,
         klNats,
-        locked ? "locked by 'blk\\.0\\.attn_v=Q6_K'" : undefined,
+        locked ? decided('lock', "locked by 'blk\\.0\\.attn_v=Q6_K'") : undefined,
       );
     }
-    add(`blk.${block}.ffn_norm.weight`, 'F32', hidden, 0, 'kept as stored: a vector');
+    add(`blk.${block}.ffn_norm.weight`, 'F32', hidden, 0, kept);
   }
-  add('output_norm.weight', 'F32', hidden, 0, 'kept as stored: a vector');
+  add('output_norm.weight', 'F32', hidden, 0, kept);
   add('output.weight', 'Q6_K', vocabulary * hidden, 0.0033);
   return tensors;
 }
@@ -121,7 +137,7 @@ export function exampleResult(tensors = exampleTensors()): QuantizeResult {
       source: { name: 'Orator 8M', sha256: 'a3'.repeat(32) },
       budget: { request: 'ratio 3.6', bytes: Math.floor(sourceBytes / 3.6) },
       tensors,
-      predicted: { bytes, klNats, evidence: 'estimated', klLowerBound: klNats * 0.9996 },
+      predicted: { bytes, klNats, evidence: 'estimated', klLowerBound: klNats * 0.9996, gap: 0.0004 },
     },
     texts: {
       calibration: { name: 'calibration.txt', sha256: 'c1'.repeat(32), tokens: 51_200 },

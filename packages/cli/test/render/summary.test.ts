@@ -61,7 +61,7 @@ describe('the summary of a run', () => {
 
   it('of a plan file without prices says nothing of losses it does not know', () => {
     const tensors = small.plan.tensors.map((tensor) => ({ ...tensor, klNats: null }));
-    const predicted = { ...small.plan.predicted, klNats: null, klLowerBound: null };
+    const predicted = { ...small.plan.predicted, klNats: null, klLowerBound: null, gap: null };
     const text = renderSummary(
       { ...small, plan: { ...small.plan, tensors, predicted } },
       { ...plain, width: 80 },

@@ -34,4 +34,14 @@ export type { KnapsackChoice, Solution } from './solve.js';
 export { tensorTypeFile } from './tensor-type-file.js';
 export { worthMeasuring } from './worth-measuring.js';
 export type { OpenCandidate } from './worth-measuring.js';
-export type { Candidate, Choice, Plan, PlannedTensor, Scheme, SchemeFamily } from './types.js';
+export type {
+  Candidate,
+  Choice,
+  Decision,
+  Limit,
+  Plan,
+  PlannedTensor,
+  PlanStep,
+  Scheme,
+  SchemeFamily,
+} from './types.js';

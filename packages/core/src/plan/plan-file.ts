@@ -19,7 +19,12 @@ export function writePlanFile(plan: Plan): string {
     version: PLAN_FILE_VERSION,
     source: { name: source.name, sha256: source.sha256 },
     budget: { request: budget.request, bytes: budget.bytes },
-    predicted: { bytes: predicted.bytes, klNats: predicted.klNats, klLowerBound: predicted.klLowerBound },
+    predicted: {
+      bytes: predicted.bytes,
+      klNats: predicted.klNats,
+      klLowerBound: predicted.klLowerBound,
+      gap: predicted.gap,
+    },
     hash,
     tensors: new Map(plan.tensors.map(({ tensor, scheme }) => [tensor, scheme])),
   });
@@ -37,6 +42,7 @@ function heading(): string {
     ' Only the schemes are read back; sizes, losses, the hash and the remarks are computed anew.',
     ` Schemes, smallest first: ${names}`,
     ` ${KEEP} leaves a tensor as the source stores it.`,
+    ' Behind every tensor: its bytes, its predicted loss, what decided, and what the nearest scheme up and down would change.',
   ].join('\n');
 }
 

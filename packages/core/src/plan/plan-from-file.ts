@@ -3,11 +3,12 @@ import type { TensorType } from '@bitsmith/formats';
 import type { ModelTensor } from '../model/types.js';
 import { FILE_ALIGNMENT, storedBytes } from './bytes.js';
 import type { AppliedLock } from './locks.js';
-import { assemblePlan, constraintReason } from './plan.js';
+import { assemblePlan } from './plan.js';
 import type { PlanInput } from './plan.js';
 import { quantizable } from './quantizable.js';
+import { constraintDecision, explained, stepsFrom } from './reasons.js';
 import type { PlanFile } from './read-plan-file.js';
-import type { Choice, Plan, PlannedTensor } from './types.js';
+import type { Choice, Decision, Plan, PlannedTensor } from './types.js';
 
 export interface PlanFromFileInput {
   readonly source: PlanInput['source'];
@@ -32,8 +33,12 @@ export function planFromFile(input: PlanFromFileInput): Plan {
     const lock = locks.get(tensor.name);
     const scheme = lock?.scheme ?? (file.schemes.get(tensor.name) as TensorType);
     const bytes = storedBytes(scheme, tensor.shape, alignment);
-    const klNats = knownPrice(tensor, scheme, priced.get(tensor.name));
-    return { tensor: tensor.name, scheme, bytes, klNats, reason: reasonOf(tensor, lock) };
+    const choice = priced.get(tensor.name);
+    const klNats = knownPrice(tensor, scheme, choice);
+    const decidedBy = decisionOf(tensor, lock);
+    const fixed = klNats === null || choice === undefined || decidedBy.kind !== 'plan-file';
+    const steps = fixed ? { up: null, down: null } : stepsFrom(choice.candidates, { bytes, klNats });
+    return explained({ tensor: tensor.name, scheme, bytes, klNats, decidedBy, ...steps });
   });
   return assemblePlan({ source, budget: file.budget, headerBytes, tensors, klLowerBound: null });
 }
@@ -43,9 +48,9 @@ function knownPrice(tensor: ModelTensor, scheme: TensorType, choice: Choice | un
   return choice?.candidates.find((candidate) => candidate.scheme === scheme)?.klNats ?? null;
 }
 
-function reasonOf(tensor: ModelTensor, lock: AppliedLock | undefined): string {
+function decisionOf(tensor: ModelTensor, lock: AppliedLock | undefined): Decision {
   const { allowed, reason } = quantizable(tensor);
-  if (!allowed) return constraintReason({ kind: 'kept', note: reason });
-  if (lock !== undefined) return constraintReason({ kind: 'lock', note: lock.text });
-  return constraintReason({ kind: 'plan-file', note: 'as the plan file says' });
+  if (!allowed) return constraintDecision({ kind: 'kept', note: reason });
+  if (lock !== undefined) return constraintDecision({ kind: 'lock', note: lock.text });
+  return constraintDecision({ kind: 'plan-file', note: 'as the plan file says' });
 }

@@ -4,9 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import { fileBytes } from './bytes.js';
+import { plannedTensor } from './reasons.js';
 import { solve } from './solve.js';
-import type { Candidate, Choice, Plan, PlannedTensor } from './types.js';
-import { formatCount, formatNats } from './units.js';
+import type { Choice, Plan, PlannedTensor } from './types.js';
 
 export interface PlanInput {
   readonly source: { readonly name: string; readonly sha256: string };
@@ -26,19 +26,9 @@ export interface PlanInput {
 export function makePlan(input: PlanInput): Plan {
   const { source, choices, budget, headerBytes, workLimit } = input;
   const solution = solve(choices, budget.bytes - headerBytes, { workLimit });
-  const tensors = choices.map((choice, index) => {
-    const candidate = choice.candidates[solution.picked[index]];
-    return {
-      tensor: choice.tensor,
-      scheme: candidate.scheme,
-      bytes: candidate.bytes,
-      klNats: candidate.klNats,
-      reason:
-        choice.constraint === null
-          ? priceReason(choice.candidates, candidate)
-          : constraintReason(choice.constraint),
-    };
-  });
+  const tensors = choices.map((choice, index) =>
+    plannedTensor(choice, choice.candidates[solution.picked[index]]),
+  );
   return assemblePlan({ source, budget, headerBytes, tensors, klLowerBound: solution.lowerBound });
 }
 
@@ -65,8 +55,15 @@ export function assemblePlan(parts: {
     source: { name: source.name, sha256: source.sha256 },
     budget: { request: budget.request, bytes: budget.bytes },
     tensors,
-    predicted: { bytes, klNats, evidence: 'estimated', klLowerBound },
+    predicted: { bytes, klNats, evidence: 'estimated', klLowerBound, gap: gapOf(klNats, klLowerBound) },
   };
+}
+
+/** What may still be gained, as a share of the loss; rounding of the sums is no gain. */
+function gapOf(klNats: number | null, klLowerBound: number | null): number | null {
+  if (klNats === null || klLowerBound === null) return null;
+  const gap = klNats > 0 ? (klNats - klLowerBound) / klNats : 0;
+  return gap > 1e-12 ? gap : 0;
 }
 
 /** SHA-256 of the source's hash and every tensor's scheme, as JSON with the tensors in order of their names. */
@@ -80,30 +77,4 @@ export function planHash(
   return createHash('sha256')
     .update(JSON.stringify({ source: sourceSha256, tensors: schemes }))
     .digest('hex');
-}
-
-/** What decided for a tensor that was not free, in words. */
-export function constraintReason({ kind, note }: NonNullable<Choice['constraint']>): string {
-  switch (kind) {
-    case 'lock':
-      return `locked by '${note}'`;
-    case 'kept':
-    case 'only-legal':
-      return `kept as stored: ${note}`;
-    case 'plan-file':
-      return note;
-    default:
-      return kind satisfies never;
-  }
-}
-
-/** Names the nearest step up: what it would save, and for how many bytes. */
-function priceReason(candidates: readonly Candidate[], taken: Candidate): string {
-  const better = candidates
-    .filter(({ bytes, klNats }) => bytes > taken.bytes && klNats < taken.klNats)
-    .toSorted((a, b) => a.bytes - b.bytes || a.klNats - b.klNats);
-  if (better.length === 0) return 'by price: nothing would lose less';
-  const [next] = better;
-  const saved = formatNats(taken.klNats - next.klNats);
-  return `by price: ${next.scheme} would save ${saved} nats for ${formatCount(next.bytes - taken.bytes)} bytes more`;
 }

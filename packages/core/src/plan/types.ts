@@ -39,6 +39,30 @@ export interface Choice {
     readonly kind: 'lock' | 'kept' | 'only-legal' | 'plan-file';
     readonly note: string;
   } | null;
+  /** What took candidates out of the list and left others: prices still decide among those. */
+  readonly limits?: readonly Limit[];
+}
+
+/** Something that narrowed a tensor's candidates. `note` says what, in words. */
+export interface Limit {
+  readonly kind: 'floor' | 'coupling';
+  readonly note: string;
+}
+
+/** What decided a tensor's scheme. */
+export interface Decision {
+  readonly kind: NonNullable<Choice['constraint']>['kind'] | Limit['kind'] | 'price';
+  /** In words, as `reason` begins. */
+  readonly note: string;
+}
+
+/** Another scheme for a tensor, and what it would change. */
+export interface PlanStep {
+  readonly scheme: string;
+  /** Bytes more than now; below zero for fewer. */
+  readonly bytes: number;
+  /** Predicted loss more than now; below zero for less. */
+  readonly klNats: number;
 }
 
 export interface PlannedTensor {
@@ -47,7 +71,12 @@ export interface PlannedTensor {
   readonly bytes: number;
   /** Predicted loss; null when the scheme comes from a plan file and was never priced. */
   readonly klNats: number | null;
-  /** What decided it, in words: the price and what one step more would buy, or the constraint. */
+  readonly decidedBy: Decision;
+  /** The nearest scheme that loses less: the fewest bytes more; null where none is known or allowed. */
+  readonly up: PlanStep | null;
+  /** The nearest smaller scheme: the least loss more; null where none is known or allowed. */
+  readonly down: PlanStep | null;
+  /** What decided it and what a step up or down would change, in words. */
   readonly reason: string;
 }
 
@@ -66,5 +95,7 @@ export interface Plan {
     readonly evidence: Evidence;
     /** No plan within the budget can be priced below this; null when the plan was not solved for. */
     readonly klLowerBound: number | null;
+    /** (klNats - klLowerBound) / klNats: 0 when no plan can be better; null when the plan was not solved for. */
+    readonly gap: number | null;
   };
 }

@@ -41,7 +41,7 @@ describe('writePlanFile', () => {
     const norm = plan.tensors.findIndex(({ tensor }) => tensor === 'blk.0.attn_norm.weight');
     expect(text).toContain('  blk.0.attn_norm.weight: F32 # 1,024 bytes, 0 nats; kept as stored: a vector\n');
     expect(text).toMatch(
-      /^ {2}blk\.1\.ffn_down\.weight: [A-Z0-9_]+ # [\d,]+ bytes, 0\.0\d+ nats; by price: .*$/m,
+      /^ {2}blk\.1\.ffn_down\.weight: [A-Z0-9_]+ # [\d,]+ bytes, 0\.0\d+ nats; by price; up: .* bytes more; down: .* bytes less$/m,
     );
     expect(lineOf('blk.0.attn_norm.weight') - lineOf('tensors:')).toBe(norm + 1);
     expect(text.startsWith('# A Bitsmith plan: how every tensor of one model is stored.\n')).toBe(true);
@@ -92,7 +92,12 @@ describe('readPlanFile', () => {
       scheme: 'Q8_0',
       bytes: (65536 * 8.5) / 8,
       klNats: price?.klNats,
-      reason: 'as the plan file says',
+      decidedBy: { kind: 'plan-file', note: 'as the plan file says' },
+      up: expect.objectContaining({ bytes: expect.any(Number) }),
+      down: expect.objectContaining({ bytes: expect.any(Number) }),
+      reason: expect.stringMatching(
+        /^as the plan file says; up: \S+ saves .* bytes more; down: \S+ loses .* bytes less$/,
+      ),
     });
     expect(changed.hash).not.toBe(plan.hash);
     expect(changed.predicted).toMatchObject({ klLowerBound: null, evidence: 'estimated' });

@@ -95,6 +95,7 @@ describe('makePlan', () => {
       bytes: headerBytes + range.largestBytes,
       klNats: 0,
       klLowerBound: 0,
+      gap: 0,
     });
   });
 
@@ -104,9 +105,31 @@ describe('makePlan', () => {
     expect(reason('blk.0.attn_norm.weight')).toBe('kept as stored: a vector');
     expect(reason('blk.1.attn_k.weight')).toBe("locked by 'attn_k=Q8_0'");
     expect(reason('blk.0.ffn_up.weight')).toMatch(
-      /^by price: [A-Z0-9_]+ would save 0\.0*[1-9]\d? nats for [\d,]+ bytes more$/,
+      /^by price; up: [A-Z0-9_]+ saves 0\.0*[1-9]\d? nats for [\d,]+ bytes more; down: [A-Z0-9_]+ loses 0\.0*[1-9]\d? nats for [\d,]+ bytes less$/,
     );
-    expect(plan(1.1).tensors[0].reason).toBe('by price: nothing would lose less');
+    expect(plan(1.1).tensors[0].reason).toMatch(/^by price; up: nothing would lose less; down: /);
+    expect(plan(0).tensors[0].reason).toMatch(/; down: nothing smaller$/);
+  });
+
+  it('names steps along the frontier: what a step changes is what the plan would change by', () => {
+    const made = plan(0.3);
+    const byName = new Map(choicesOf(tensors).map((choice) => [choice.tensor, choice.candidates]));
+    for (const { tensor, bytes, klNats, up, down } of made.tensors) {
+      const candidates = byName.get(tensor) ?? [];
+      for (const step of [up, down]) {
+        if (step === null) continue;
+        const target = candidates.find(({ scheme }) => scheme === step.scheme);
+        expect(step.bytes).toBe((target?.bytes ?? 0) - bytes);
+        expect(step.klNats).toBe((target?.klNats ?? 0) - (klNats as number));
+      }
+      const better = candidates.filter((other) => other.bytes > bytes && other.klNats < (klNats as number));
+      expect(up === null).toBe(better.length === 0);
+      for (const other of better) expect(other.bytes - bytes).toBeGreaterThanOrEqual(up?.bytes ?? Infinity);
+      const smaller = candidates.filter((other) => other.bytes < bytes);
+      expect(down === null).toBe(smaller.length === 0);
+      for (const other of smaller)
+        expect(other.klNats - (klNats as number)).toBeGreaterThanOrEqual(down?.klNats ?? Infinity);
+    }
   });
 
   it('refuses a budget below the smallest plan', () => {

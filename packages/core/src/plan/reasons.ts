@@ -1,0 +1,87 @@
+/**
+ * @file Why a tensor is stored as it is: what decided, and what the nearest scheme up and down would change, as data and in
+ * words. Steps run along the candidates that no other beats in both bytes and loss.
+ */
+import type { Candidate, Choice, Decision, PlannedTensor, PlanStep } from './types.js';
+import { formatCount, formatNats } from './units.js';
+
+/** One line of a plan: the choice's candidate taken, with decision, steps and words. */
+export function plannedTensor(choice: Choice, taken: Candidate): PlannedTensor {
+  return explained({
+    tensor: choice.tensor,
+    scheme: taken.scheme,
+    bytes: taken.bytes,
+    klNats: taken.klNats,
+    decidedBy: decisionOf(choice, taken),
+    ...stepsFrom(choice.candidates, taken),
+  });
+}
+
+/** Puts the words to a line. */
+export function explained(line: Omit<PlannedTensor, 'reason'>): PlannedTensor {
+  const { decidedBy, up, down } = line;
+  const open = decidedBy.kind === 'price' || decidedBy.kind === 'floor' || decidedBy.kind === 'coupling';
+  const words = [decidedBy.note];
+  if (up !== null) {
+    words.push(
+      `up: ${up.scheme} saves ${formatNats(-up.klNats)} nats for ${formatCount(up.bytes)} bytes more`,
+    );
+  } else if (open) words.push('up: nothing would lose less');
+  if (down !== null) {
+    const loss = `${down.klNats < 0 ? 'saves' : 'loses'} ${formatNats(Math.abs(down.klNats))} nats`;
+    words.push(`down: ${down.scheme} ${loss} for ${formatCount(-down.bytes)} bytes less`);
+  } else if (open) {
+    words.push(decidedBy.kind === 'floor' ? 'down: not below the floor' : 'down: nothing smaller');
+  }
+  return { ...line, reason: words.join('; ') };
+}
+
+/** The steps from one candidate to its neighbours on the frontier of bytes against loss. */
+export function stepsFrom(
+  candidates: readonly Candidate[],
+  taken: Pick<Candidate, 'bytes' | 'klNats'>,
+): { readonly up: PlanStep | null; readonly down: PlanStep | null } {
+  let above: Candidate | null = null;
+  let below: Candidate | null = null;
+  for (const candidate of candidates) {
+    const { bytes, klNats } = candidate;
+    if (bytes > taken.bytes && klNats < taken.klNats) {
+      if (above === null || bytes < above.bytes || (bytes === above.bytes && klNats < above.klNats))
+        above = candidate;
+    }
+    if (bytes < taken.bytes) {
+      if (below === null || klNats < below.klNats || (klNats === below.klNats && bytes < below.bytes))
+        below = candidate;
+    }
+  }
+  const step = (to: Candidate | null): PlanStep | null =>
+    to === null
+      ? null
+      : { scheme: to.scheme, bytes: to.bytes - taken.bytes, klNats: to.klNats - taken.klNats };
+  return { up: step(above), down: step(below) };
+}
+
+/** What decided, when one of the choice's candidates was taken: a floor does where nothing smaller was left. */
+function decisionOf({ constraint, limits = [], candidates }: Choice, taken: Candidate): Decision {
+  if (constraint !== null) return constraintDecision(constraint);
+  const coupling = limits.find(({ kind }) => kind === 'coupling');
+  if (coupling !== undefined) return coupling;
+  const floor = limits.find(({ kind }) => kind === 'floor');
+  if (floor !== undefined && !candidates.some(({ bytes }) => bytes < taken.bytes)) return floor;
+  return { kind: 'price', note: 'by price' };
+}
+
+/** What decided for a tensor that was not free. */
+export function constraintDecision({ kind, note }: NonNullable<Choice['constraint']>): Decision {
+  switch (kind) {
+    case 'lock':
+      return { kind, note: `locked by '${note}'` };
+    case 'kept':
+    case 'only-legal':
+      return { kind, note: `kept as stored: ${note}` };
+    case 'plan-file':
+      return { kind, note };
+    default:
+      return kind satisfies never;
+  }
+}
