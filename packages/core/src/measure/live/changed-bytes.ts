@@ -9,6 +9,7 @@ import type { StoredTensor, WeightFiles } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
 import { BytePool } from './byte-pool.js';
 import type { Change } from './change.js';
+import { EncodedCache } from './encoded-cache.js';
 import { RowNoise } from './gaussian.js';
 
 /** Weights a lane works on at once. */
@@ -30,16 +31,19 @@ export interface ChangeSource {
   readonly pool: BytePool;
   /** Their buffers serve every tensor. */
   readonly lanes: EncoderLane[];
+  /** Encoded tensors that are wanted again. */
+  readonly encoded: EncodedCache;
 }
 
 export function changeSource(
   files: WeightFiles,
   importance: ImportanceMatrix,
   settings: EngineSettings,
+  encodedCache: EncodedCache = new EncodedCache(0),
 ): ChangeSource {
   const engine = nativeEngine(settings);
   const lanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
-  return { files, importance, settings, pool: new BytePool(), lanes };
+  return { files, importance, settings, pool: new BytePool(), lanes, encoded: encodedCache };
 }
 
 export async function changedBytes(
@@ -50,7 +54,7 @@ export async function changedBytes(
   const tensor = source.files.tensor(name);
   switch (change.kind) {
     case 'scheme':
-      return { type: change.scheme, bytes: await encoded(source, tensor, change.scheme) };
+      return { type: change.scheme, bytes: await encodedOnce(source, tensor, change.scheme) };
     case 'noise':
       return withNoise(source, tensor, change.relative, change.seed);
     case 'zero':
@@ -68,12 +72,29 @@ export async function changedBytes(
   }
 }
 
-async function encoded(
-  { importance, settings, pool, lanes }: ChangeSource,
+/** The tensor's bytes in the scheme, from the cache where they are kept: those never go to the pool. */
+async function encodedOnce(
+  source: ChangeSource,
   tensor: StoredTensor,
   scheme: TensorType,
 ): Promise<Uint8Array> {
-  const bytes = pool.take(tensorByteLength(scheme, tensor.shape));
+  const { encoded: cache, pool } = source;
+  const byteLength = tensorByteLength(scheme, tensor.shape);
+  if (!cache.takes(byteLength)) return encodeInto(source, tensor, scheme, pool.take(byteLength));
+  const key = `${tensor.name} ${scheme}`;
+  const kept = cache.get(key);
+  if (kept !== undefined) return kept;
+  const bytes = await encodeInto(source, tensor, scheme, cache.allocate(byteLength));
+  cache.keep(key, bytes);
+  return bytes;
+}
+
+async function encodeInto(
+  { importance, settings, lanes }: ChangeSource,
+  tensor: StoredTensor,
+  scheme: TensorType,
+  bytes: Uint8Array,
+): Promise<Uint8Array> {
   const rowBytes = bytes.byteLength / tensor.rows;
   const weights = weightsFor(importance, tensor, scheme);
   const share = Math.ceil((tensor.rows * tensor.rowLength) / settings.threads);

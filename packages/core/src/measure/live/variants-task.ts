@@ -13,6 +13,7 @@ import { WeightFiles } from '../../model/weight-files.js';
 import { describeChange, type Variant } from './change.js';
 import { type Baseline, type Batch, LiveModel } from './live-model.js';
 import { changeSource } from './changed-bytes.js';
+import { sharedEncodedCache } from './encoded-cache.js';
 import { LiveWeights } from './live-weights.js';
 import { standardErrorOfMean } from '../standard-error.js';
 
@@ -34,6 +35,8 @@ export type VariantsTask = TaskType<
     readonly contextTokens: number;
     readonly chunks: readonly Int32Array[];
     readonly variants: readonly Variant[];
+    /** Memory for encoded tensors that this task or the next ones want again; 0 or absent: they are encoded anew. */
+    readonly encodedCacheBytes?: number;
   },
   TrueLoss & { readonly id: string },
   null
@@ -60,7 +63,7 @@ export async function runVariants(
   settings: EngineSettings,
   limits: BaselineLimits = defaultLimits,
 ): Promise<null> {
-  const { ggufPath, contextTokens, chunks, variants } = parameters;
+  const { ggufPath, contextTokens, chunks, variants, encodedCacheBytes = 0 } = parameters;
   // Changed bytes take the place of weights in main memory: a GPU would go on with its own copy.
   const model = await openLlama(ggufPath, settings, 'cpu');
   const importance = await readImportance(parameters.importancePath);
@@ -68,7 +71,11 @@ export async function runVariants(
   for (const { changes } of variants) for (const { tensor } of changes) slots.describe(tensor);
   const live = LiveModel.create(model, contextTokens, chunks.length, settings.threads);
   const files = await WeightFiles.open(parameters.files);
-  const weights = new LiveWeights(slots, changeSource(files, importance, settings));
+  const encoded = sharedEncodedCache(
+    [...parameters.files, parameters.importancePath].join('\n'),
+    encodedCacheBytes,
+  );
+  const weights = new LiveWeights(slots, changeSource(files, importance, settings, encoded));
   try {
     const spans = cutIntoSpans(
       live.batches(chunks),

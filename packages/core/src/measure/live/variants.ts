@@ -21,6 +21,8 @@ export interface LiveMeasurement {
   /** Encoders of schemes work with its column weights. */
   readonly calibration: Calibration;
   readonly text: TokenizedText;
+  /** Memory in which the engine keeps encoded tensors for variants to come; absent: none. */
+  readonly encodedCacheBytes?: number;
 }
 
 /**
@@ -44,7 +46,7 @@ export async function* measureVariants(
 
 /** The same, in order, with whether everything was in the store. */
 export async function* gatherVariants(
-  { run, model, calibration, text }: LiveMeasurement,
+  { run, model, calibration, text, encodedCacheBytes }: LiveMeasurement,
   variants: readonly Variant[],
   label: string,
 ): AsyncGenerator<RunEvent, Gathered<TrueLoss>, void> {
@@ -87,6 +89,7 @@ export async function* gatherVariants(
           contextTokens: text.contextTokens,
           chunks: text.chunks,
           variants: missing,
+          encodedCacheBytes,
         },
         {
           signal: run.signal,
