@@ -45,7 +45,7 @@ export const flagGroups: Readonly<Record<string, readonly string[]>> = {
     'coverage',
     'resume',
   ],
-  Text: ['text', 'context', 'tokens', 'noVerify'],
+  Text: ['text', 'chunk', 'tokens', 'noVerify'],
   Run: ['threads', 'gpu', 'seed', 'home', 'token'],
   Messages: ['json', 'verbose', 'quiet'],
 };
@@ -78,12 +78,16 @@ export const runFlags: FlagParametersForType<RunFlags> = {
 /** The text that a model is measured on. */
 export interface TextFlags {
   readonly text?: string;
-  readonly context?: number;
+  readonly chunk?: number;
 }
 
 export const textFlags: FlagParametersForType<TextFlags> = {
   text: optional('Text to calibrate and measure with (default: the text that comes along)', 'FILE', text),
-  context: optional('Tokens in one chunk of text', 'N', wholeNumber(2)),
+  chunk: optional(
+    "Tokens in one chunk of text (default: 512, or the model's context if shorter)",
+    'N',
+    wholeNumber(2),
+  ),
 };
 
 export interface BudgetFlags {

@@ -20,9 +20,9 @@ export interface AnalyzeFlags extends TextFlags, RunFlags, OutputFlags {
 export async function analyze(this: CliContext, flags: AnalyzeFlags, model: string): Promise<void> {
   const core = await import('@bitsmith/core');
   const { renderAnalysis } = await import('../render/analysis.js');
-  const { context, memory, workMemory, json: _json, quiet: _quiet, ...rest } = flags;
+  const { chunk, memory, workMemory, json: _json, quiet: _quiet, ...rest } = flags;
   if (memory !== undefined && workMemory !== undefined) throw bothMemories();
-  const options = { ...rest, model, contextTokens: context, workMemory: workMemory ?? memory };
+  const options = { ...rest, model, contextTokens: chunk, workMemory: workMemory ?? memory };
   const result = await runWork(this, flags, (signal) => core.analyze({ ...options, signal }));
   printResult(this, flags, { json: result, draw: (terminal) => renderAnalysis(result, terminal) });
 }

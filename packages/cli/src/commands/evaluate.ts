@@ -15,12 +15,12 @@ export async function evaluate(
 ): Promise<void> {
   const core = await import('@bitsmith/core');
   const { renderEvaluation } = await import('../render/evaluation.js');
-  const { text, context, tokens, threads, gpu, home, token, verbose } = flags;
+  const { text, chunk, tokens, threads, gpu, home, token, verbose } = flags;
   const options = {
     source,
     output,
     text,
-    contextTokens: context,
+    contextTokens: chunk,
     tokens,
     threads,
     gpu,

@@ -20,7 +20,7 @@ export function planOptions(
     method: flags.method,
     samples: flags.samples,
     workMemory: flags.workMemory,
-    contextTokens: flags.context,
+    contextTokens: flags.chunk,
     ...runOptions(flags),
   };
 }

@@ -168,13 +168,13 @@ function crashed(kind: TaskKind, how: string, lastWords: string, cause?: unknown
   const message = `the engine ${how} during the task "${kind}"${words === '' ? '' : `; its last words:\n${words}`}`;
   if (NO_MEMORY.test(words)) {
     return new BitsmithError('resources', 'ENGINE_OUT_OF_MEMORY', message, {
-      suggestion: `Use a shorter --context, close other programs, or take a machine with more memory. ${AGAIN}`,
+      suggestion: `Use a shorter --chunk, close other programs, or take a machine with more memory. ${AGAIN}`,
       cause,
     });
   }
   if (how.endsWith('SIGKILL')) {
     return new BitsmithError('resources', 'ENGINE_KILLED', message, {
-      suggestion: `Most likely the system ended it because memory ran out: use a shorter --context, close other programs, or take a machine with more memory. ${AGAIN}`,
+      suggestion: `Most likely the system ended it because memory ran out: use a shorter --chunk, close other programs, or take a machine with more memory. ${AGAIN}`,
       cause,
     });
   }

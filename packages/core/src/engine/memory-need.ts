@@ -43,6 +43,6 @@ export function refuseTooLittleMemory(neededBytes: number, limitBytes: number): 
     'resources',
     'MEMORY_TOO_SMALL',
     `expected ${gigabytes(neededBytes)} of memory for the model's context at the least, found ${gigabytes(limitBytes)} in this machine`,
-    { suggestion: 'Use a shorter --context, or a machine with more memory.' },
+    { suggestion: 'Use a shorter --chunk, or a machine with more memory.' },
   );
 }

@@ -276,7 +276,7 @@ async function refuseNothingKept(
     'checkpoint',
     'RESUME_NOTHING',
     `expected work of an earlier analysis of ${model.name} in ${run.store.home}, found none with this text and context`,
-    { suggestion: 'Check --home, --text and --context, or leave out --resume to begin.' },
+    { suggestion: 'Check --home, --text and --chunk, or leave out --resume to begin.' },
   );
 }
 

@@ -23,7 +23,7 @@ export function cutIntoChunks(
       'calibration-text',
       'TEXT_TOO_SHORT',
       `expected at least ${contextTokens} tokens (one context) in ${name}, found ${tokens.length}`,
-      { suggestion: 'Name a longer text with --text FILE, or a shorter context with --context N.' },
+      { suggestion: 'Name a longer text with --text FILE, or shorter chunks with --chunk N.' },
     );
   }
   const count = limit === undefined ? available : Math.min(available, limit);

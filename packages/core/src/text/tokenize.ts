@@ -79,7 +79,7 @@ export function refuseTooManySamples(samples: number, { chunks, contextTokens, n
     'calibration-text',
     'SAMPLES_TOO_MANY',
     `expected 1 to ${chunks.length} samples (sequences of ${contextTokens} tokens in ${name}), found ${samples}`,
-    { suggestion: 'Use fewer --samples, a shorter --context, or a longer text with --text FILE.' },
+    { suggestion: 'Use fewer --samples, a shorter --chunk, or a longer text with --text FILE.' },
   );
 }
 

@@ -188,7 +188,7 @@ function outOfMemory(bytes: number): BitsmithError {
     'resources',
     'GRAPH_MEMORY',
     `expected memory for a computation${bytes > 0 ? ` (${bytes} bytes)` : ''}, found none`,
-    { suggestion: 'Close other programs, or measure on shorter sequences (--context).' },
+    { suggestion: 'Close other programs, or measure on shorter sequences (--chunk).' },
   );
 }
 

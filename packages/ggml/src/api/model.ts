@@ -24,7 +24,8 @@ export interface OpenModelOptions {
 }
 
 /** An empty device list, which keeps a model off every GPU. llama.cpp may look at it again: it lives forever. */
-const noDevices = new BigUint64Array(new ArrayBuffer(64));
+/** @internal */
+export const noDevices = new BigUint64Array(new ArrayBuffer(64));
 
 export class LlamaModel {
   readonly engine: Engine;

@@ -126,7 +126,7 @@ async function openWithin(
     'MEMORY_LIMIT',
     `expected room for one block of the model and its work, ${megabytes(needed)}, found a limit of ${megabytes(memoryBytes ?? 0)}`,
     {
-      suggestion: `Use --work-memory ${Math.ceil(needed / 1e6)}MB or more, a shorter --context, or --method rtn, which runs on the mapped file.`,
+      suggestion: `Use --work-memory ${Math.ceil(needed / 1e6)}MB or more, a shorter --chunk, or --method rtn, which runs on the mapped file.`,
     },
   );
 }
