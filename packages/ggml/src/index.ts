@@ -30,6 +30,7 @@ export { LlamaModel, type OpenModelOptions } from './api/model.js';
 export type { NodeObserver, ObservedNode, ObservedTensor } from './api/observe.js';
 export { encodedByteLength, requiresImportance } from './api/validate.js';
 export type { DetokenizeOptions, TokenizeOptions, Vocabulary } from './api/vocabulary.js';
+export { fileRecipe, type FileRecipeOptions } from './api/file-recipe.js';
 export { quantizeFile, type FileType, type QuantizeFileOptions } from './api/quantize-file.js';
 export { weightedError, weightedRowErrors } from './api/weighted-error.js';
 export { WeightSlots } from './api/weights.js';

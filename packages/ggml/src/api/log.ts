@@ -48,6 +48,22 @@ export class NativeLog {
     }
   }
 
+  /** Runs a native call on this thread and returns all that it says, also where the engine is verbose. Not to be nested. */
+  read<Result>(work: () => Result): { readonly result: Result; readonly text: string } {
+    const said: string[] = [];
+    const callback = registerLogCallback((_level, text) => {
+      said.push(text);
+    });
+    this.native.llama_log_set(callback.address, null);
+    try {
+      return { result: work(), text: said.join('') };
+    } finally {
+      // Without a callback, the engine writes to stderr itself.
+      this.native.llama_log_set(this.verbose ? null : this.silent, null);
+      callback.release();
+    }
+  }
+
   /** The last warnings and errors of the last collection, joined for a message. */
   warnings(): string {
     return joined(this.lines.filter((line) => line.level >= warningLevel));
