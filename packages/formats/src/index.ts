@@ -1,4 +1,8 @@
 export * from './errors.js';
+export { decodeAffine } from './affine/decode.js';
+export { encodeAffine } from './affine/encode.js';
+export { affineBitsPerWeight, affineByteLength } from './affine/geometry.js';
+export type { AffineInput, AffineSpec, AffineTensor } from './affine/types.js';
 export * from './io/align.js';
 export * from './io/byte-sink.js';
 export * from './io/byte-source.js';
