@@ -32,7 +32,7 @@ export interface RunFlags {
 export const flagGroups: Readonly<Record<string, readonly string[]>> = {
   Budget: ['size', 'bpw', 'ratio'],
   Output: ['output', 'scores'],
-  Plan: ['plan', 'savePlan', 'tensorTypeFile', 'lock'],
+  Plan: ['plan', 'savePlan', 'tensorTypeFile', 'lock', 'floor', 'couple'],
   Measuring: [
     'imatrix',
     'method',
@@ -114,6 +114,8 @@ export interface PlanFlags {
   readonly savePlan?: string;
   readonly tensorTypeFile?: string;
   readonly lock?: readonly string[];
+  readonly floor?: readonly string[];
+  readonly couple?: readonly string[];
   readonly imatrix?: string;
   readonly method?: 'gradient' | 'probe';
   readonly samples?: number;
@@ -131,6 +133,23 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
     variadic: true,
     placeholder: 'REGEX=SCHEME',
     brief: "Fix the scheme of matching tensors, for example 'attn_v=Q8_0'; may be repeated",
+  },
+  floor: {
+    kind: 'parsed',
+    parse: text,
+    optional: true,
+    variadic: true,
+    placeholder: 'ROLE=SCHEME',
+    brief:
+      "Nothing below for tensors of a role, for example 'attention-v=Q5_K' or attention=4bit; may be repeated",
+  },
+  couple: {
+    kind: 'parsed',
+    parse: text,
+    optional: true,
+    variadic: ',',
+    placeholder: 'qkv,gate-up',
+    brief: 'Give tensors that runtimes fuse one scheme (default: none, as GGUF needs)',
   },
   imatrix: optional('Use this importance matrix (GGUF or .dat) instead of measuring one', 'FILE', text),
   method: optional(

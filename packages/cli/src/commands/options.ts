@@ -12,6 +12,8 @@ export function planOptions(
     bitsPerWeight: flags.bpw,
     ratio: flags.ratio,
     locks: flags.lock,
+    floors: flags.floor,
+    couple: flags.couple,
     planFile: flags.plan,
     savePlan: flags.savePlan,
     tensorTypeFile: flags.tensorTypeFile,

@@ -9,15 +9,22 @@ import { readImportance } from '../io/read-importance.js';
 import { membersOf, type SchemeGroup } from '../measure/errors/scheme-groups.js';
 import type { Wanted } from '../measure/wanted.js';
 import { openModel } from '../model/open.js';
+import { tiedTensors } from '../model/tied.js';
 import type { SourceModel } from '../model/types.js';
 import {
+  applyFloors,
   applyLocks,
   type Budget,
   type Choice,
+  coupleOptions,
+  type CouplingGroup,
+  couplingGroups,
   dataRange,
   makePlan,
   type OpenCandidate,
   parseBudget,
+  parseCouplings,
+  parseFloor,
   parseLock,
   type Plan,
   planFromFile,
@@ -52,6 +59,10 @@ export interface PlanOptions extends RunOptions, PricingOptions {
   readonly ratio?: string | number;
   /** `REGEX=SCHEME`: matching tensors are stored so, whatever the prices say. */
   readonly locks?: readonly string[];
+  /** `ROLE=SCHEME` or `ROLE=4bit`: tensors of the role get nothing below, unless they are locked. */
+  readonly floors?: readonly string[];
+  /** Tensors that must share a scheme: `qkv`, `gate-up`, `fused` for all, `none` (the default: GGUF needs none). */
+  readonly couple?: readonly string[];
   /** A plan made earlier, perhaps edited: its schemes are taken as they are. */
   readonly planFile?: string;
   /** Where the plan goes as YAML. */
@@ -111,6 +122,8 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
   const outputs = [output, options.savePlan, options.tensorTypeFile].filter((file) => file !== undefined);
   for (const file of outputs) await refuseUnwritable(file);
   const locks = (options.locks ?? []).map(parseLock);
+  const floors = (options.floors ?? []).map(parseFloor);
+  const couplings = parseCouplings(options.couple ?? []);
   if (options.planFile === undefined) parseBudget(budgetOf(options));
   else refuseBudgetBesidePlan(options);
   refuseBadPricing(options);
@@ -121,10 +134,11 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
     signal: run.signal,
   });
   for (const file of outputs) await refuseSource(file, model);
-  const applied = applyLocks(locks, model.tensors);
-  const storage = storageOptions(model.tensors, applied);
+  const applied = applyLocks(locks, model.tensors, tiedTensors(model));
+  const groups = couplingGroups(model.tensors, couplings);
+  const storage = coupleOptions(applyFloors(storageOptions(model.tensors, applied), floors), groups);
   const dataset = await datasetName(options, corpus);
-  const frame: Frame = { model, storage, headerBytes: headerBytes(model, dataset) };
+  const frame: Frame = { model, storage, groups, headerBytes: headerBytes(model, dataset) };
   const planFile = options.planFile === undefined ? null : await loadPlanFile(options.planFile, model);
   const budget = planFile === null ? budgetFor(options, frame) : null;
   await refuseNonFiniteWeights(run, model);
@@ -141,11 +155,12 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
       tensors: model.tensors,
       headerBytes: frame.headerBytes,
       locks: applied,
+      groups,
     });
   } else {
     pricing = yield* measureFor(run, frame, calibration, texts.search, budget as Budget, options);
     const choices = priceOptions(storage, pricing.measured);
-    made = makePlan({ source, choices, budget: budget as Budget, headerBytes: frame.headerBytes });
+    made = makePlan({ source, choices, groups, budget: budget as Budget, headerBytes: frame.headerBytes });
   }
   await savePlan(made, model, options);
   const schemes = made.tensors.map(({ scheme }) => scheme as TensorType);
@@ -156,6 +171,7 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
 interface Frame {
   readonly model: SourceModel;
   readonly storage: readonly TensorOptions[];
+  readonly groups: readonly CouplingGroup[];
   readonly headerBytes: number;
 }
 
@@ -169,6 +185,7 @@ function budgetOf(options: PlanOptions): {
 
 /** A plan file has its own size: a budget beside it would be passed over in silence. */
 function refuseBudgetBesidePlan(options: PlanOptions): void {
+  refuseFloorsBesidePlan(options);
   const given = Object.entries(budgetOf(options)).filter(([, value]) => value !== undefined);
   if (given.length === 0) return;
   const flags = given.map(([name, value]) => `--${name} ${value}`).join(' ');
@@ -177,6 +194,17 @@ function refuseBudgetBesidePlan(options: PlanOptions): void {
     'BUDGET_BESIDE_PLAN',
     `expected a plan file or a budget, found both: ${flags}`,
     { suggestion: 'Leave the budget out to take the plan as it is, or the plan file to make a new plan.' },
+  );
+}
+
+/** What a plan file says is decided: a floor beside it would be passed over in silence. */
+function refuseFloorsBesidePlan({ floors = [] }: PlanOptions): void {
+  if (floors.length === 0) return;
+  throw new BitsmithError(
+    'arguments',
+    'FLOOR_BESIDE_PLAN',
+    `expected a plan file or floors, found both: ${floors.map((floor) => `--floor ${floor}`).join(' ')}`,
+    { suggestion: 'Leave the floors out and edit the plan file, or make a new plan with them.' },
   );
 }
 
@@ -248,7 +276,7 @@ export async function* calibrationFor(
 /** Measures what the budget needs: slow groups of schemes only where a plan could use them. */
 async function* measureFor(
   run: RunContext,
-  { model, storage, headerBytes: header }: Frame,
+  { model, storage, groups, headerBytes: header }: Frame,
   calibration: Calibration,
   search: TokenizedText,
   budget: Budget,
@@ -257,7 +285,8 @@ async function* measureFor(
   const wanted = wantedOf(storage);
   const select = (known: readonly TensorMeasurement[], group: SchemeGroup): ReadonlySet<string> => {
     const choices = priceOptions(storage, known);
-    return worthMeasuring(choices, openCandidates(group, wanted, choices), budget.bytes - header);
+    const open = openCandidates(group, wanted, choices);
+    return worthMeasuring(choices, open, budget.bytes - header, groups);
   };
   return yield* priceTensors(run, model, calibration, search, wanted, options, select);
 }
@@ -286,6 +315,7 @@ function openCandidates(
     const bound = priced.get(tensor.name)?.find(({ scheme }) => scheme === group.bound);
     return membersOf(group, schemes).map((scheme) => ({
       tensor: tensor.name,
+      scheme,
       bytes: storedBytes(scheme, tensor.shape),
       leastNats: bound?.klNats ?? 0,
     }));

@@ -5,6 +5,31 @@
  */
 import type { TensorRole } from './types.js';
 
+/** Every role once; the compiler refuses one that is missing. */
+const everyRole: Readonly<Record<TensorRole, true>> = {
+  embedding: true,
+  norm: true,
+  'attention-q': true,
+  'attention-k': true,
+  'attention-v': true,
+  'attention-qkv': true,
+  'attention-output': true,
+  'mlp-gate': true,
+  'mlp-up': true,
+  'mlp-down': true,
+  'expert-gate': true,
+  'expert-up': true,
+  'expert-down': true,
+  router: true,
+  'output-head': true,
+  conv: true,
+  'time-embedding': true,
+  ssm: true,
+  other: true,
+};
+
+export const tensorRoles = Object.keys(everyRole) as readonly TensorRole[];
+
 /** The repeated unit at the start of a name: `blk.12.`, `enc.blk.3.`, `v.blk.0.`, `posnet.1.`, `convnext.4.` */
 const UNIT = /^(?:[a-z]+\.)?(blk|posnet|convnext)\.(\d+)\./;
 const SUFFIX = /\.(?:weight|bias|scale|input_scale|beta|gamma)$/;

@@ -2,8 +2,8 @@
  * @file The planning stage: from a budget, locks and measured losses to a plan, and plans to files and back. Everything here
  * is a pure function: no files, clocks or native code. In order of use:
  *
- * 1. `parseLock`, `applyLocks`, `parseBudget`: what the user asks for.
- * 2. `storageOptions`, `dataRange`, `resolveBudget`: what is possible, before anything is measured.
+ * 1. `parseLock`, `applyLocks`, `parseFloor`, `parseCouplings`, `parseBudget`: what the user asks for.
+ * 2. `storageOptions`, `applyFloors`, `coupleOptions`, `dataRange`, `resolveBudget`: what is possible, before anything is measured.
  * 3. `encodableSchemes`: what to measure; `priceOptions`: what it means in nats.
  * 4. `makePlan` (or `readPlanFile` and `planFromFile`): the plan.
  * 5. `writePlanFile`, `tensorTypeFile`, `fileTypeOf`: the plan for people, for llama.cpp, and as one number.
@@ -11,7 +11,11 @@
 export { parseBudget, parseSize, resolveBudget } from './budget.js';
 export type { Budget, BudgetFacts, BudgetOptions, BudgetTerm } from './budget.js';
 export { FILE_ALIGNMENT, fileBytes, storedBytes } from './bytes.js';
+export { coupleOptions, couplingGroups, parseCouplings } from './coupling.js';
+export type { CouplingGroup, CouplingKind } from './coupling.js';
 export { fileTypeOf } from './file-type.js';
+export { applyFloors, parseFloor } from './floors.js';
+export type { Floor } from './floors.js';
 export { applyLocks, parseLock } from './locks.js';
 export type { AppliedLock, Lock } from './locks.js';
 export { dataRange, storageOptions } from './options.js';

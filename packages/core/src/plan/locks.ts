@@ -1,8 +1,10 @@
 /**
  * @file Manual decisions: `REGEX=SCHEME` stores every matching tensor in that scheme, whatever the prices say. The pattern
- * is searched in the name, as llama.cpp's `--tensor-type` does; `keep` as the scheme leaves tensors as they are stored.
+ * is searched in the name, as llama.cpp's `--tensor-type` does; `keep` as the scheme leaves tensors as they are stored. Where
+ * the output head is tied to the embedding, a lock on either name is a lock on the one tensor.
  */
 import type { TensorType } from '@bitsmith/formats';
+import type { TiedTensor } from '../model/tied.js';
 import type { ModelTensor } from '../model/types.js';
 import { KEEP, schemeForTensor, unknownScheme } from './named-scheme.js';
 import { planError } from './plan-error.js';
@@ -46,28 +48,50 @@ export function parseLock(text: string): Lock {
 /**
  * Finds what each lock decides. A pattern may also match tensors that are never quantized (norms, say): those stay as they
  * are, as long as it matches one that is.
+ * @param ties names that stand for a tensor of another name
  * @returns the locked tensors by name.
- * @throws BitsmithError `LOCK_MATCHES_NOTHING`, `LOCK_NOT_QUANTIZABLE`, `SCHEME_ILLEGAL` or `LOCK_CONFLICT`.
+ * @throws BitsmithError `LOCK_MATCHES_NOTHING`, `LOCK_NOT_QUANTIZABLE`, `SCHEME_ILLEGAL`, `LOCK_CONFLICT` or
+ * `TIED_LOCKED_APART`.
  */
 export function applyLocks(
   locks: readonly Lock[],
   tensors: readonly ModelTensor[],
+  ties: readonly TiedTensor[] = [],
 ): ReadonlyMap<string, AppliedLock> {
-  const applied = new Map<string, AppliedLock>();
+  const applied = new Map<string, Named>();
   for (const lock of locks) {
-    for (const tensor of lockedTensors(lock, tensors)) {
+    for (const { tensor, name } of lockedTensors(lock, tensors, ties)) {
       const scheme = schemeForTensor(lock.scheme, tensor, `lock '${lock.text}'`);
       const earlier = applied.get(tensor.name);
-      if (earlier !== undefined && earlier.scheme !== scheme)
-        throw conflict(tensor, earlier, { scheme, text: lock.text });
-      if (earlier === undefined) applied.set(tensor.name, { scheme, text: lock.text });
+      const later = { scheme, text: lock.text, name };
+      if (earlier !== undefined && earlier.scheme !== scheme) {
+        throw earlier.name === name ? conflict(tensor, earlier, later) : lockedApart(tensor, earlier, later);
+      }
+      if (earlier === undefined) applied.set(tensor.name, later);
     }
   }
-  return applied;
+  return new Map([...applied].map(([name, { scheme, text }]) => [name, { scheme, text }]));
 }
 
-function lockedTensors(lock: Lock, tensors: readonly ModelTensor[]): readonly ModelTensor[] {
-  const matching = tensors.filter(({ name }) => lock.pattern.test(name));
+/** A lock with the name that its pattern was found in. */
+type Named = AppliedLock & { readonly name: string };
+
+interface Matched {
+  readonly tensor: ModelTensor;
+  /** What the pattern was found in: the tensor's name, or one that stands for it. */
+  readonly name: string;
+}
+
+function lockedTensors(
+  lock: Lock,
+  tensors: readonly ModelTensor[],
+  ties: readonly TiedTensor[],
+): readonly Matched[] {
+  const matching = tensors.flatMap((tensor): Matched[] => {
+    const names = [tensor.name, ...ties.flatMap((tie) => (tie.storage === tensor.name ? tie.name : []))];
+    const name = names.find((each) => lock.pattern.test(each));
+    return name === undefined ? [] : [{ tensor, name }];
+  });
   if (matching.length === 0) {
     throw planError(
       'LOCK_MATCHES_NOTHING',
@@ -79,14 +103,14 @@ function lockedTensors(lock: Lock, tensors: readonly ModelTensor[]): readonly Mo
       },
     );
   }
-  const free = matching.filter((tensor) => quantizable(tensor).allowed);
+  const free = matching.filter(({ tensor }) => quantizable(tensor).allowed);
   if (free.length > 0) return free;
-  const [first] = matching;
+  const first = matching[0].tensor;
   throw planError(
     'LOCK_NOT_QUANTIZABLE',
     `lock '${lock.text}' matches only tensors that are never quantized: ${first.name} is ${quantizable(first).reason}`,
     {
-      found: matching.map(({ name }) => name).join(', '),
+      found: matching.map(({ tensor }) => tensor.name).join(', '),
       suggestion: 'Drop the lock: these tensors stay as they are stored.',
     },
   );
@@ -108,6 +132,18 @@ function conflict(tensor: ModelTensor, earlier: AppliedLock, later: AppliedLock)
       expected: 'one scheme a tensor',
       found: `${earlier.scheme} and ${later.scheme}`,
       suggestion: 'Narrow one of the patterns, for example with ^ and $.',
+    },
+  );
+}
+
+function lockedApart(tensor: ModelTensor, earlier: Named, later: Named): Error {
+  return planError(
+    'TIED_LOCKED_APART',
+    `locks '${earlier.text}' and '${later.text}' ask for ${earlier.name} in ${earlier.scheme} and ${later.name} in ${later.scheme}, but the model stores both as one tensor, ${tensor.name}`,
+    {
+      expected: 'one scheme for tensors that are tied',
+      found: `${earlier.scheme} and ${later.scheme}`,
+      suggestion: `Lock ${tensor.name} alone: what it is stored in holds for both.`,
     },
   );
 }

@@ -21,6 +21,7 @@ export interface TensorOptions {
   /** The type it is stored in stands last, where it is among them. */
   readonly options: readonly StorageOption[];
   readonly constraint: Choice['constraint'];
+  readonly limits?: Choice['limits'];
 }
 
 /** Tensor data of the smallest and the largest plan, in bytes with padding. */

@@ -3,7 +3,9 @@ import type { TensorType } from '@bitsmith/formats';
 import type { ModelTensor } from '../model/types.js';
 import { FILE_ALIGNMENT, storedBytes } from './bytes.js';
 import type { AppliedLock } from './locks.js';
+import type { CouplingGroup } from './coupling.js';
 import { assemblePlan } from './plan.js';
+import { planError } from './plan-error.js';
 import type { PlanInput } from './plan.js';
 import { quantizable } from './quantizable.js';
 import { constraintDecision, explained, stepsFrom } from './reasons.js';
@@ -17,6 +19,8 @@ export interface PlanFromFileInput {
   readonly tensors: readonly ModelTensor[];
   readonly headerBytes: number;
   readonly locks?: ReadonlyMap<string, AppliedLock>;
+  /** Tensors that must share a scheme: the file is held to them. */
+  readonly groups?: readonly CouplingGroup[];
   /** Prices, where they are known. */
   readonly choices?: readonly Choice[];
   readonly alignment?: number;
@@ -25,6 +29,7 @@ export interface PlanFromFileInput {
 /**
  * The plan that the file asks for. It may pass the budget that the file was once made for: that is then the editor's wish,
  * and shows in `predicted.bytes` against `budget.bytes`.
+ * @throws BitsmithError `PLAN_COUPLING` where tensors that must share a scheme have different ones
  */
 export function planFromFile(input: PlanFromFileInput): Plan {
   const { source, file, headerBytes, locks = new Map(), choices = [], alignment = FILE_ALIGNMENT } = input;
@@ -40,7 +45,23 @@ export function planFromFile(input: PlanFromFileInput): Plan {
     const steps = fixed ? { up: null, down: null } : stepsFrom(choice.candidates, { bytes, klNats });
     return explained({ tensor: tensor.name, scheme, bytes, klNats, decidedBy, ...steps });
   });
+  for (const group of input.groups ?? []) refuseApart(group, tensors);
   return assemblePlan({ source, budget: file.budget, headerBytes, tensors, klLowerBound: null });
+}
+
+function refuseApart(group: CouplingGroup, lines: readonly PlannedTensor[]): void {
+  const [first, ...others] = lines.filter(({ tensor }) => group.tensors.includes(tensor));
+  const other = others.find(({ scheme }) => scheme !== first.scheme);
+  if (other === undefined) return;
+  throw planError(
+    'PLAN_COUPLING',
+    `the plan file has ${first.tensor} in ${first.scheme} and ${other.tensor} in ${other.scheme}, but they must share a scheme`,
+    {
+      expected: `one scheme for ${group.tensors.join(', ')}`,
+      found: `${first.scheme} and ${other.scheme}`,
+      suggestion: 'Give them one scheme in the file, or couple nothing: --couple none.',
+    },
+  );
 }
 
 function knownPrice(tensor: ModelTensor, scheme: TensorType, choice: Choice | undefined): number | null {

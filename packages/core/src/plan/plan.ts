@@ -4,13 +4,16 @@
  */
 import { createHash } from 'node:crypto';
 import { fileBytes } from './bytes.js';
-import { plannedTensor } from './reasons.js';
+import { type CouplingGroup, expandPicked, mergeCoupled } from './coupling.js';
+import { plannedTensor, stepsFrom, steppedTogether } from './reasons.js';
 import { solve } from './solve.js';
 import type { Choice, Plan, PlannedTensor } from './types.js';
 
 export interface PlanInput {
   readonly source: { readonly name: string; readonly sha256: string };
   readonly choices: readonly Choice[];
+  /** Tensors that must share a scheme. */
+  readonly groups?: readonly CouplingGroup[];
   /** What was asked for, and the bytes the whole file may have. */
   readonly budget: { readonly request: string; readonly bytes: number };
   /** Bytes of the header to be written; they do not depend on the plan. */
@@ -24,11 +27,17 @@ export interface PlanInput {
  * @throws BitsmithError `BUDGET_IMPOSSIBLE` when even the smallest candidates do not fit.
  */
 export function makePlan(input: PlanInput): Plan {
-  const { source, choices, budget, headerBytes, workLimit } = input;
-  const solution = solve(choices, budget.bytes - headerBytes, { workLimit });
-  const tensors = choices.map((choice, index) =>
-    plannedTensor(choice, choice.candidates[solution.picked[index]]),
-  );
+  const { source, choices, groups = [], budget, headerBytes, workLimit } = input;
+  const merged = mergeCoupled(choices, groups);
+  const solution = solve(merged, budget.bytes - headerBytes, { workLimit });
+  const picked = expandPicked(choices, merged, solution.picked);
+  const tensors = choices.map((choice, index) => plannedTensor(choice, choice.candidates[picked[index]]));
+  for (const [index, { candidates, members }] of merged.entries()) {
+    if (members.length === 1) continue;
+    // Members step together, along what their group can do.
+    const steps = stepsFrom(candidates, candidates[solution.picked[index]]);
+    for (const member of members) tensors[member] = steppedTogether(choices[member], tensors[member], steps);
+  }
   return assemblePlan({ source, budget, headerBytes, tensors, klLowerBound: solution.lowerBound });
 }
 
@@ -56,6 +65,7 @@ export function assemblePlan(parts: {
     budget: { request: budget.request, bytes: budget.bytes },
     tensors,
     predicted: { bytes, klNats, evidence: 'estimated', klLowerBound, gap: gapOf(klNats, klLowerBound) },
+    presetFloor: null,
   };
 }
 

@@ -42,7 +42,7 @@ export function priceOptions(
 ): readonly Choice[] {
   const byName = new Map(measurements.map((measurement) => [measurement.tensor.name, measurement]));
   const typicalNats = typicalProbes(measurements);
-  return options.map(({ tensor, options: types, constraint }) => {
+  return options.map(({ tensor, options: types, constraint, limits }) => {
     const measurement = byName.get(tensor.name);
     const probe = measurement === undefined ? null : reference(measurement, typicalNats);
     const candidates: Candidate[] = [];
@@ -52,7 +52,7 @@ export function priceOptions(
     }
     if (candidates.length === 0)
       throw priceMissing(tensor.name, types.map(({ scheme }) => scheme).join(', '));
-    return { tensor: tensor.name, candidates, constraint };
+    return { tensor: tensor.name, candidates, constraint, ...(limits === undefined ? {} : { limits }) };
   });
 }
 

@@ -28,12 +28,15 @@ export function explained(line: Omit<PlannedTensor, 'reason'>): PlannedTensor {
     );
   } else if (open) words.push('up: nothing would lose less');
   if (down !== null) {
-    const loss = `${down.klNats < 0 ? 'saves' : 'loses'} ${formatNats(Math.abs(down.klNats))} nats`;
-    words.push(`down: ${down.scheme} ${loss} for ${formatCount(-down.bytes)} bytes less`);
+    words.push(`down: ${down.scheme} ${lossOf(down)} for ${formatCount(-down.bytes)} bytes less`);
   } else if (open) {
     words.push(decidedBy.kind === 'floor' ? 'down: not below the floor' : 'down: nothing smaller');
   }
   return { ...line, reason: words.join('; ') };
+}
+
+function lossOf({ klNats }: PlanStep): string {
+  return `${klNats < 0 ? 'saves' : 'loses'} ${formatNats(Math.abs(klNats))} nats`;
 }
 
 /** The steps from one candidate to its neighbours on the frontier of bytes against loss. */
@@ -59,6 +62,21 @@ export function stepsFrom(
       ? null
       : { scheme: to.scheme, bytes: to.bytes - taken.bytes, klNats: to.klNats - taken.klNats };
   return { up: step(above), down: step(below) };
+}
+
+/** The line of a coupled tensor: its own part in the steps of its group. */
+export function steppedTogether(
+  { candidates }: Choice,
+  line: PlannedTensor,
+  group: Pick<PlannedTensor, 'up' | 'down'>,
+): PlannedTensor {
+  const own = (step: PlanStep | null): PlanStep | null => {
+    const to = candidates.find(({ scheme }) => scheme === step?.scheme);
+    if (to === undefined || line.klNats === null) return null;
+    return { scheme: to.scheme, bytes: to.bytes - line.bytes, klNats: to.klNats - line.klNats };
+  };
+  if (line.decidedBy.kind === 'lock') return line;
+  return explained({ ...line, up: own(group.up), down: own(group.down) });
 }
 
 /** What decided, when one of the choice's candidates was taken: a floor does where nothing smaller was left. */

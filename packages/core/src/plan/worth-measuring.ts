@@ -2,12 +2,14 @@
  * @file Which candidates could still matter. By Lagrangian duality a plan that uses a candidate costs at least the relaxed
  * bound plus the candidate's reduced cost; where that exceeds the best plan known, the candidate need not be measured.
  */
+import { type CouplingGroup, mergeCoupled, type MergedChoice } from './coupling.js';
 import { solve } from './solve.js';
 import type { Choice } from './types.js';
 
 /** A candidate that was not measured: its bytes, and a price that it cannot be below. */
 export interface OpenCandidate {
   readonly tensor: string;
+  readonly scheme: string;
   readonly bytes: number;
   readonly leastNats: number;
 }
@@ -17,29 +19,63 @@ export function worthMeasuring(
   choices: readonly Choice[],
   open: readonly OpenCandidate[],
   capacityBytes: number,
+  groups: readonly CouplingGroup[] = [],
 ): Set<string> {
-  const smallest = choices.reduce(
+  const merged = mergeCoupled(choices, groups);
+  const smallest = merged.reduce(
     (sum, { candidates }) => sum + Math.min(...candidates.map(({ bytes }) => bytes)),
     0,
   );
   // Without the open candidates nothing fits: all of them are needed.
   if (smallest > capacityBytes) return new Set(open.map(({ tensor }) => tensor));
-  const { klNats, natsPerByte } = solve(choices, capacityBytes);
-  const leastReduced = new Map(
-    choices.map(({ tensor, candidates }) => [
-      tensor,
-      Math.min(...candidates.map((candidate) => candidate.klNats + natsPerByte * candidate.bytes)),
-    ]),
+  const { klNats, natsPerByte } = solve(merged, capacityBytes);
+  const leastReduced = merged.map(({ candidates }) =>
+    Math.min(...candidates.map((candidate) => candidate.klNats + natsPerByte * candidate.bytes)),
   );
-  const bound = [...leastReduced.values()].reduce(
-    (sum, reduced) => sum + reduced,
-    -natsPerByte * capacityBytes,
-  );
+  const bound = leastReduced.reduce((sum, reduced) => sum + reduced, -natsPerByte * capacityBytes);
   const gap = klNats - bound;
-  const worth = open.filter(({ tensor, bytes, leastNats }) => {
-    const reducedCost =
-      leastNats + natsPerByte * bytes - (leastReduced.get(tensor) ?? Number.POSITIVE_INFINITY);
-    return reducedCost < gap;
+  const candidatesOf = openOf(choices, merged, open);
+  const worth = merged.flatMap(({ members }, index) => {
+    const matters = candidatesOf[index].some(
+      ({ bytes, leastNats }) => leastNats + natsPerByte * bytes - leastReduced[index] < gap,
+    );
+    return matters ? members.map((member) => choices[member].tensor) : [];
   });
-  return new Set(worth.map(({ tensor }) => tensor));
+  const asked = new Set(open.map(({ tensor }) => tensor));
+  return new Set(worth.filter((tensor) => asked.has(tensor)));
+}
+
+type OpenSum = Pick<OpenCandidate, 'bytes' | 'leastNats'>;
+
+/** The open candidates of every merged choice: schemes that each member has priced or open, and one of them open. */
+function openOf(
+  choices: readonly Choice[],
+  merged: readonly MergedChoice[],
+  open: readonly OpenCandidate[],
+): readonly (readonly OpenSum[])[] {
+  const byTensor = new Map<string, OpenCandidate[]>();
+  for (const each of open) {
+    const others = byTensor.get(each.tensor);
+    if (others === undefined) byTensor.set(each.tensor, [each]);
+    else others.push(each);
+  }
+  return merged.map(({ members }) => {
+    const lists = members.map((member) => byTensor.get(choices[member].tensor) ?? []);
+    const schemes = new Set(lists.flatMap((list) => list.map(({ scheme }) => scheme)));
+    return [...schemes].flatMap((scheme): OpenSum[] => {
+      const parts = members.map((member, index): OpenSum | undefined => {
+        const waiting = lists[index].find((each) => each.scheme === scheme);
+        const priced = choices[member].candidates.find((each) => each.scheme === scheme);
+        return waiting ?? (priced && { bytes: priced.bytes, leastNats: priced.klNats });
+      });
+      const known = parts.filter((part) => part !== undefined);
+      if (known.length < parts.length) return [];
+      return [
+        {
+          bytes: known.reduce((sum, { bytes }) => sum + bytes, 0),
+          leastNats: known.reduce((sum, { leastNats }) => sum + leastNats, 0),
+        },
+      ];
+    });
+  });
 }

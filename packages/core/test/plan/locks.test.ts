@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { tiedTensors } from '../../src/model/tied.js';
 import { applyLocks, parseLock } from '../../src/plan/locks.js';
 import { smallLlama, tensorOf } from './models.js';
 
@@ -92,5 +93,30 @@ describe('locks', () => {
         /'attn=Q4_K' and 'attn_v=Q6_K' both match blk\.0\.attn_v\.weight, and ask for Q4_K and Q6_K/,
       ),
     );
+  });
+
+  it('mean the one tensor, by either name, where the output head is tied to the embedding', () => {
+    const tied = tensors.filter(({ name }) => name !== 'output.weight');
+    const [tie] = tiedTensors({ architecture: 'llama', metadata: new Map(), tensors: tied });
+    const applied = (...locks: string[]) => applyLocks(locks.map(parseLock), tied, [tie]);
+    expect([...applied('^output.weight=Q8_0')]).toEqual([
+      ['token_embd.weight', { scheme: 'Q8_0', text: '^output.weight=Q8_0' }],
+    ]);
+    expect(applied('^output.weight=Q8_0', 'token_embd=Q8_0').size).toBe(1);
+    expect(() => applied('token_embd=Q6_K', '^output.weight=Q8_0')).toThrowError(
+      refused(
+        'TIED_LOCKED_APART',
+        /^locks 'token_embd=Q6_K' and '\^output.weight=Q8_0' ask for token_embd.weight in Q6_K and output.weight in Q8_0, but the model stores both as one tensor, token_embd.weight$/,
+        /^Lock token_embd\.weight alone/,
+      ),
+    );
+  });
+
+  it('know tied heads from models that store both, or have no head', () => {
+    const tied = tensors.filter(({ name }) => name !== 'output.weight');
+    expect(tiedTensors({ architecture: 'llama', metadata: new Map(), tensors })).toEqual([]);
+    const metadata = new Map([['bert.attention.causal', { type: 'bool', value: false } as const]]);
+    expect(tiedTensors({ architecture: 'bert', metadata, tensors: tied })).toEqual([]);
+    expect(tiedTensors({ architecture: 't5encoder', metadata: new Map(), tensors: tied })).toEqual([]);
   });
 });

@@ -34,7 +34,7 @@ describe('worthMeasuring', () => {
           const open = full.flatMap(({ tensor, candidates }) =>
             candidates
               .slice(0, OPEN)
-              .map(({ bytes, klNats }) => ({ tensor, bytes, leastNats: klNats * tightness })),
+              .map(({ scheme, bytes, klNats }) => ({ tensor, scheme, bytes, leastNats: klNats * tightness })),
           );
           const worth = worthMeasuring(full.map(without), open, capacity);
           const partial = full.map((choice) => (worth.has(choice.tensor) ? choice : without(choice)));
@@ -50,7 +50,9 @@ describe('worthMeasuring', () => {
   it('rules low bits out where the budget is generous', () => {
     const full = fullChoices(5, 40);
     const open = full.flatMap(({ tensor, candidates }) =>
-      candidates.slice(0, OPEN).map(({ bytes, klNats }) => ({ tensor, bytes, leastNats: klNats })),
+      candidates
+        .slice(0, OPEN)
+        .map(({ scheme, bytes, klNats }) => ({ tensor, scheme, bytes, leastNats: klNats })),
     );
     const generous = worthMeasuring(full.map(without), open, capacityAt(withRange(full), 0.9));
     const tight = worthMeasuring(full.map(without), open, capacityAt(withRange(full), 0.05));
