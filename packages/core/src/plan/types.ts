@@ -1,19 +1,19 @@
 /** @file A plan: tensor -> scheme, with the reason, the exact bytes and the predicted loss. */
-import type { Evidence } from '../evaluate/types.js';
+import type { Evidence, Measured } from '../evaluate/types.js';
 
-export type SchemeFamily = 'ggml' | 'float';
+export type SchemeFamily = 'ggml' | 'float' | 'affine' | 'int8';
 
 /** One way to store a tensor. */
 export interface Scheme {
-  /** ggml's own type name: Q4_K, IQ3_S, BF16, ... */
+  /** ggml's own type name (Q4_K, IQ3_S, BF16, ...), `affine4-g64`, `affine4-row`, ..., or `int8`. */
   readonly id: string;
   readonly family: SchemeFamily;
   /** Nominal bits of a code. */
   readonly bits: number;
   /** Weights that share the smallest scale; 1 for floats. */
-  readonly groupSize: number;
+  readonly groupSize: number | 'row';
   readonly symmetry: 'symmetric' | 'asymmetric';
-  /** Exact stored bits per weight, scales included. */
+  /** Exact stored bits per weight, scales included; of groups of a whole row without the scales, which depend on its length. */
   readonly bitsPerWeight: number;
   /** Row lengths must be a multiple of this. */
   readonly rowMultiple: number;
@@ -51,7 +51,7 @@ export interface Limit {
 
 /** What decided a tensor's scheme. */
 export interface Decision {
-  readonly kind: NonNullable<Choice['constraint']>['kind'] | Limit['kind'] | 'price';
+  readonly kind: NonNullable<Choice['constraint']>['kind'] | Limit['kind'] | 'price' | 'rule' | 'preset';
   /** In words, as `reason` begins. */
   readonly note: string;
 }
@@ -80,6 +80,23 @@ export interface PlannedTensor {
   readonly reason: string;
 }
 
+/** A plan beside the best of llama.cpp's presets that fits the same bytes: true losses, measured on the same tokens. */
+export interface PresetFloor {
+  /** `llama-quantize`'s name for it. */
+  readonly preset: string;
+  readonly presetBytes: number;
+  /** Loss of the preset and of the plan that was made, in nats per token; their errors are over the text's sequences. */
+  readonly presetKlNats: Measured;
+  readonly planKlNats: Measured;
+  /** Loss of the plan less that of the preset, sequence by sequence, which cancels what is hard for both. Of one sequence no error is known. */
+  readonly differenceNats: { readonly value: number; readonly standardError: number | null };
+  /** What the user gets: the one that loses less. */
+  readonly winner: 'plan' | 'preset';
+  /** Tokens of the search text that both ran over. */
+  readonly tokens: number;
+  readonly evidence: 'measured';
+}
+
 export interface Plan {
   readonly version: 1;
   /** SHA-256 of the canonical plan: source hash and tensor -> scheme. */
@@ -98,4 +115,6 @@ export interface Plan {
     /** (klNats - klLowerBound) / klNats: 0 when no plan can be better; null when the plan was not solved for. */
     readonly gap: number | null;
   };
+  /** Null where no preset fits the budget, where nothing is lost, and for plans that were given. */
+  readonly presetFloor: PresetFloor | null;
 }

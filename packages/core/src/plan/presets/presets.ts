@@ -5,9 +5,11 @@
  */
 import { bitsPerWeight, type TensorType } from '@bitsmith/formats';
 import { fileBytes } from '../bytes.js';
+import type { CouplingGroup } from '../coupling.js';
 import { nearestNames } from '../nearest-names.js';
 import type { TensorOptions } from '../options.js';
 import { planError } from '../plan-error.js';
+import type { StorageType } from '../schemes.js';
 
 /** The file types of `llama-quantize` that mix or name schemes for weights, smallest first by their usual sizes. */
 export const presetNames = [
@@ -49,7 +51,7 @@ export type PresetRecipes = ReadonlyMap<PresetName, ReadonlyMap<string, TensorTy
 export interface Preset {
   readonly name: PresetName;
   /** The type of every tensor of the model. */
-  readonly schemes: ReadonlyMap<string, TensorType>;
+  readonly schemes: ReadonlyMap<string, StorageType>;
   /** Exact bytes of the file, header included. */
   readonly bytes: number;
 }
@@ -73,16 +75,23 @@ export function parsePresetName(text: string): PresetName {
 /**
  * The presets as plans within what the options allow, smallest first. Locks and kept tensors win over a preset, and a tensor
  * that the preset would make larger stays as it is stored. A preset that gives a tensor a scheme which its options lack (a
- * floor, say, or a list of allowed schemes) is left out: it is no plan that the user could get.
+ * floor, say, or a list of allowed schemes), or parts what must share a scheme, is left out: it is no plan that the user
+ * could get.
  */
 export function presetPlans(
   recipes: PresetRecipes,
   storage: readonly TensorOptions[],
   headerBytes: number,
+  groups: readonly CouplingGroup[] = [],
 ): readonly Preset[] {
   return [...recipes]
     .flatMap(([name, types]) => presetPlan(name, types, storage, headerBytes) ?? [])
+    .filter(({ schemes }) => groups.every((group) => isShared(group, schemes)))
     .toSorted((a, b) => a.bytes - b.bytes);
+}
+
+function isShared({ tensors }: CouplingGroup, schemes: Preset['schemes']): boolean {
+  return new Set(tensors.map((tensor) => schemes.get(tensor))).size === 1;
 }
 
 function presetPlan(
