@@ -26,6 +26,7 @@ export {
 } from './api/encode.js';
 export { loadEngine, type Engine, type EngineOptions } from './api/engine.js';
 export { checkFinite, findNonFinite } from './api/finite.js';
+export { reckonMemory, type MemoryAnswer } from './api/reckon-memory.js';
 export { LlamaModel, type OpenModelOptions } from './api/model.js';
 export type { NodeObserver, ObservedNode, ObservedTensor } from './api/observe.js';
 export { encodedByteLength, requiresImportance } from './api/validate.js';

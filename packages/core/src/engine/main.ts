@@ -14,6 +14,7 @@ import { runSpikes } from '../measure/super-weights/spikes-task.js';
 import { runTopWeights } from '../measure/super-weights/top-weights-task.js';
 import { runVariants } from '../measure/live/variants-task.js';
 import { runRecipes } from '../presets/recipes-task.js';
+import { runMemory } from '../model/memory-task.js';
 import { runTokenize } from '../text/task.js';
 import type { EngineReply, EngineRequest, EngineTasks, TaskKind } from './protocol.js';
 import type { EngineSettings, TaskHandler } from './task-type.js';
@@ -21,6 +22,7 @@ import type { EngineSettings, TaskHandler } from './task-type.js';
 const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   finite: runFinite,
   tokenize: runTokenize,
+  memory: runMemory,
   recipes: runRecipes,
   calibrate: runCalibrate,
   errors: runErrors,

@@ -17,12 +17,14 @@ import type { SpikesTask } from '../measure/super-weights/spikes-task.js';
 import type { TopWeightsTask } from '../measure/super-weights/top-weights-task.js';
 import type { VariantsTask } from '../measure/live/variants-task.js';
 import type { RecipesTask } from '../presets/recipes-task.js';
+import type { MemoryTask } from '../model/memory-task.js';
 import type { TokenizeTask } from '../text/task.js';
 
 /** Every kind of work an engine does. */
 export interface EngineTasks {
   finite: FiniteTask;
   tokenize: TokenizeTask;
+  memory: MemoryTask;
   recipes: RecipesTask;
   calibrate: CalibrateTask;
   errors: ErrorsTask;

@@ -3,13 +3,22 @@
  * budget can be met is arithmetic, known before anything is measured.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import { formatBytes } from './units.js';
+import { type KeyValueType, keyValueTypes } from './memory/key-value-types.js';
+import type { ContextMemory } from './memory/context-memory.js';
+import { formatBytes, formatCount } from './units.js';
 
 /** One wish. `text` is how it was asked for. */
 export type BudgetTerm =
   | { readonly kind: 'size'; readonly bytes: number; readonly text: string }
   | { readonly kind: 'bpw'; readonly bitsPerWeight: number; readonly text: string }
-  | { readonly kind: 'ratio'; readonly ratio: number; readonly text: string };
+  | { readonly kind: 'ratio'; readonly ratio: number; readonly text: string }
+  | ({ readonly kind: 'memory'; readonly bytes: number; readonly text: string } & ContextQuestion);
+
+/** What the file will be run with. */
+export interface ContextQuestion {
+  readonly contextTokens: number;
+  readonly keyValueType: KeyValueType;
+}
 
 /** The wishes as given: on the command line as text, from code as text or numbers. */
 export interface BudgetOptions {
@@ -19,6 +28,12 @@ export interface BudgetOptions {
   readonly bpw?: string | number;
   /** Source bytes / written bytes. */
   readonly ratio?: string | number;
+  /** Memory for weights, keys and values of `context` tokens, and the buffers that graphs are computed in. */
+  readonly memory?: string | number;
+  /** Tokens of context that the file will be run with. */
+  readonly context?: string | number;
+  /** What keys and values are kept in: `F16` unless told. */
+  readonly keyValueType?: string;
 }
 
 /** What a budget is measured against. */
@@ -30,6 +45,8 @@ export interface BudgetFacts {
   readonly headerBytes: number;
   /** Tensor data of the smallest and the largest plan, padding included. */
   readonly data: { readonly smallestBytes: number; readonly largestBytes: number };
+  /** What a context takes, where memory is among the wishes. */
+  readonly contextMemory?: ContextMemory;
 }
 
 export interface Budget {
@@ -59,7 +76,7 @@ const unitBytes: ReadonlyMap<string, number> = new Map([
 
 /**
  * Reads the wishes.
- * @throws BitsmithError `BUDGET_MALFORMED` for a bad unit or number, `BUDGET_MISSING` when there is none.
+ * @throws BitsmithError `BUDGET_MALFORMED` for a bad unit or number, or a context without memory.
  */
 export function parseBudget(options: BudgetOptions): readonly BudgetTerm[] {
   const terms: BudgetTerm[] = [];
@@ -81,11 +98,58 @@ export function parseBudget(options: BudgetOptions): readonly BudgetTerm[] {
     const ratio = parsePlainNumber('--ratio', options.ratio, form, (value) => value >= 1);
     terms.push({ kind: 'ratio', ratio, text: `ratio ${options.ratio}` });
   }
-  if (terms.length > 0) return terms;
+  const memory = parseMemory(options);
+  return memory === null ? terms : [...terms, memory];
+}
+
+/** @throws BitsmithError `BUDGET_MISSING` */
+export function refuseNoBudget(count: number): void {
+  if (count > 0) return;
   throw new BitsmithError('arguments', 'BUDGET_MISSING', 'expected a budget, found none', {
-    expected: '--size, --bpw or --ratio',
-    suggestion: 'For example --size 1.2GB, --bpw 3.5 or --ratio 5.',
+    expected: '--size, --bpw, --ratio, --memory, --max-kl, --max-ppl-increase or --min-cosine',
+    suggestion: 'For example --size 1.2GB, --bpw 3.5, --memory 8GB --context 8192 or --max-kl 0.01.',
   });
+}
+
+const CONTEXT_FORM = 'whole tokens, at least 1 and below 16,777,217, for example 8192';
+const MOST_CONTEXT = 2 ** 24;
+
+/** Memory and the context it is for: neither says anything without the other. */
+function parseMemory({ memory, context, keyValueType }: BudgetOptions): BudgetTerm | null {
+  if (memory === undefined) {
+    if (context === undefined && keyValueType === undefined) return null;
+    const [flag, found] = context === undefined ? ['--kv-type', keyValueType] : ['--context', context];
+    throw new BitsmithError(
+      'arguments',
+      'BUDGET_MALFORMED',
+      `${flag} ${found}: expected --memory beside it, the budget that it belongs to`,
+      { suggestion: 'Add --memory SIZE. Tokens of one chunk of text are --chunk.' },
+    );
+  }
+  if (context === undefined) {
+    throw new BitsmithError(
+      'arguments',
+      'BUDGET_MALFORMED',
+      `--memory ${memory}: expected --context beside it, the tokens that the file will be run with`,
+      {
+        expected: '--memory SIZE --context TOKENS',
+        suggestion: `For example --memory ${memory} --context 8192.`,
+      },
+    );
+  }
+  const bytes = parseSize(memory, '--memory');
+  const isLegal = (tokens: number): boolean =>
+    Number.isInteger(tokens) && tokens >= 1 && tokens <= MOST_CONTEXT;
+  const contextTokens = parsePlainNumber('--context', context, CONTEXT_FORM, isLegal);
+  const type = parseKeyValueType(keyValueType);
+  const text = `memory ${memory} with ${formatCount(contextTokens)} tokens of context in ${type}`;
+  return { kind: 'memory', bytes, contextTokens, keyValueType: type, text };
+}
+
+function parseKeyValueType(name = 'F16'): KeyValueType {
+  const type = keyValueTypes.find((each) => each === name.trim().toUpperCase());
+  if (type === undefined) throw malformed('--kv-type', name, `one of ${keyValueTypes.join(', ')}`);
+  return type;
 }
 
 /**
@@ -132,14 +196,19 @@ function malformed(flag: string, found: string | number, expected: string): Bits
  */
 export function resolveBudget(terms: readonly BudgetTerm[], facts: BudgetFacts): Budget {
   const { headerBytes, data } = facts;
-  const bytes = Math.min(...terms.map((term) => fileBytesOf(term, facts)));
+  const largest = headerBytes + data.largestBytes;
+  const limits = terms.map((term) => ({ term, bytes: fileBytesOf(term, facts) }));
+  const bytes = Math.min(...limits.map((limit) => limit.bytes), limits.length === 0 ? largest : Infinity);
   const request = terms.map(({ text }) => text).join(' and ');
-  if (bytes < headerBytes + data.smallestBytes) throw impossible(request, bytes, facts);
+  if (bytes < headerBytes + data.smallestBytes) {
+    const tightest = limits.find((limit) => limit.bytes === bytes)?.term;
+    throw tightest?.kind === 'memory' ? memoryImpossible(tightest, facts) : impossible(request, bytes, facts);
+  }
   return {
     request,
     bytes,
     dataBytes: bytes - headerBytes,
-    keepsEverything: bytes >= headerBytes + data.largestBytes,
+    keepsEverything: bytes >= largest,
   };
 }
 
@@ -152,9 +221,37 @@ function fileBytesOf(term: BudgetTerm, facts: BudgetFacts): number {
       return facts.headerBytes + Math.floor((term.bitsPerWeight * facts.parameterCount) / 8);
     case 'ratio':
       return Math.floor(facts.sourceBytes / term.ratio);
+    case 'memory':
+      // The header is read and let go: what stays in memory is the tensors.
+      return facts.headerBytes + term.bytes - contextBytesOf(facts);
     default:
       return term satisfies never;
   }
+}
+
+function contextBytesOf({ contextMemory }: BudgetFacts): number {
+  if (contextMemory !== undefined) return contextMemory.totalBytes;
+  throw new Error('a memory budget needs the memory that the context takes');
+}
+
+function memoryImpossible(
+  { bytes, text }: BudgetTerm & { kind: 'memory' },
+  facts: BudgetFacts,
+): BitsmithError {
+  const contextBytes = contextBytesOf(facts);
+  const { cacheBytes = 0, computeBytes = 0 } = facts.contextMemory ?? {};
+  const needed = contextBytes + facts.data.smallestBytes;
+  const context = `${formatBytes(contextBytes)} for the context (${formatBytes(cacheBytes)} of keys and values, ${formatBytes(computeBytes)} to compute in)`;
+  return new BitsmithError(
+    'budget-impossible',
+    'BUDGET_IMPOSSIBLE',
+    `${text} is ${formatBytes(bytes)}, but ${context} and ${formatBytes(facts.data.smallestBytes)} for the smallest weights are needed`,
+    {
+      expected: `${formatBytes(needed)} or more`,
+      found: formatBytes(bytes),
+      suggestion: `Ask for at least --memory ${needed}, a shorter --context, or a smaller --kv-type such as Q8_0.`,
+    },
+  );
 }
 
 function impossible(

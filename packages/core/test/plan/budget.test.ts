@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseBudget, parseSize, resolveBudget } from '../../src/plan/budget.js';
+import { parseBudget, parseSize, refuseNoBudget, resolveBudget } from '../../src/plan/budget.js';
 import type { BudgetFacts } from '../../src/plan/budget.js';
 
 const facts: BudgetFacts = {
@@ -80,7 +80,46 @@ describe('parseBudget', () => {
   });
 
   it('wants at least one wish', () => {
-    expect(() => parseBudget({})).toThrowError(expect.objectContaining({ code: 'BUDGET_MISSING' }));
+    expect(parseBudget({})).toEqual([]);
+    expect(() => refuseNoBudget(0)).toThrowError(expect.objectContaining({ code: 'BUDGET_MISSING' }));
+    expect(() => refuseNoBudget(1)).not.toThrow();
+  });
+
+  it('reads memory with the context that it is for', () => {
+    expect(parseBudget({ memory: '8GB', context: 8192 })).toEqual([
+      {
+        kind: 'memory',
+        bytes: 8e9,
+        contextTokens: 8192,
+        keyValueType: 'F16',
+        text: 'memory 8GB with 8,192 tokens of context in F16',
+      },
+    ]);
+    expect(parseBudget({ memory: 1e9, context: '512', keyValueType: 'q8_0' })).toMatchObject([
+      { contextTokens: 512, keyValueType: 'Q8_0' },
+    ]);
+  });
+
+  it.each([
+    [{ memory: '8 GBit', context: 8192 }, '--memory 8 GBit: expected'],
+    [{ memory: '0', context: 8192 }, '--memory 0: expected'],
+    [{ memory: '-1GB', context: 8192 }, '--memory -1GB: expected'],
+    [{ memory: '8GB' }, '--memory 8GB: expected --context beside it'],
+    [{ memory: '8GB', context: 0 }, '--context 0: expected whole tokens'],
+    [{ memory: '8GB', context: 1.5 }, '--context 1.5: expected whole tokens'],
+    [{ memory: '8GB', context: '8k' }, '--context 8k: expected whole tokens'],
+    [{ memory: '8GB', context: 2 ** 24 + 1 }, '--context 16777217: expected whole tokens'],
+    [{ memory: '8GB', context: 512, keyValueType: 'Q4_K' }, '--kv-type Q4_K: expected one of F32, F16'],
+    [{ context: 512 }, '--context 512: expected --memory beside it'],
+    [{ keyValueType: 'Q8_0' }, '--kv-type Q8_0: expected --memory beside it'],
+  ])('refuses memory like %o', (options, start) => {
+    expect(() => parseBudget(options)).toThrowError(
+      expect.objectContaining({
+        kind: 'arguments',
+        code: 'BUDGET_MALFORMED',
+        message: expect.stringMatching(new RegExp(`^${start.replace('.', '\\.')}`)),
+      }),
+    );
   });
 });
 
@@ -105,6 +144,38 @@ describe('resolveBudget', () => {
       request: 'size 5MB and 3.5 bits per weight and ratio 4',
       bytes: 3_600_000,
     });
+  });
+
+  const contextMemory = {
+    contextTokens: 512,
+    keyValueType: 'F16',
+    cacheBytes: 300_000,
+    computeBytes: 90_000,
+    outputBytes: 10_000,
+    totalBytes: 400_000,
+  } as const;
+  const inMemory = (memory: number, size?: number) =>
+    resolveBudget(parseBudget({ memory, context: 512, size }), { ...facts, contextMemory });
+
+  it('leaves the weights what the context does not take of memory', () => {
+    const budget = inMemory(5_000_000);
+    expect(budget.dataBytes).toBe(4_600_000);
+    expect(budget.bytes).toBe(4_700_000);
+    expect(inMemory(5_000_000, 4_000_000).bytes).toBe(4_000_000);
+    expect(inMemory(2_100_000).dataBytes).toBe(facts.data.smallestBytes);
+  });
+
+  it('refuses memory that context and smallest weights do not fit in', () => {
+    expect(() => inMemory(2_099_999)).toThrowError(
+      expect.objectContaining({
+        kind: 'budget-impossible',
+        code: 'BUDGET_IMPOSSIBLE',
+        message:
+          'memory 2099999 with 512 tokens of context in F16 is 2,099,999 bytes (2.10 MB), but 400,000 bytes (400 KB) for the context (300,000 bytes (300 KB) of keys and values, 90,000 bytes (90.0 KB) to compute in) and 1,700,000 bytes (1.70 MB) for the smallest weights are needed',
+        suggestion:
+          'Ask for at least --memory 2100000, a shorter --context, or a smaller --kv-type such as Q8_0.',
+      }),
+    );
   });
 
   it('says when everything may stay as it is', () => {

@@ -3,34 +3,21 @@
  * without allocating either (`no_alloc`, what its `--fit` works with) and logs the sizes that it would have taken. That takes
  * milliseconds, for any architecture and any length of context. The log rounds to 0.01 MiB.
  */
-import { BitsmithError } from '@bitsmith/formats';
+import { BitsmithError, type TensorType } from '@bitsmith/formats';
 import { resolve } from 'node:path';
 import { ggmlTypes, loadModes } from '../binding/layout.js';
 import { addressOf } from '../binding/memory.js';
 import type { Engine } from './engine.js';
 import { noDevices } from './model.js';
-import { assertCount, misuse } from './validate.js';
-
-/** Types that keys and values can be kept in, as llama.cpp's `--cache-type-k` and `--cache-type-v` know them. */
-export const keyValueTypes = [
-  'F32',
-  'F16',
-  'BF16',
-  'Q8_0',
-  'Q5_1',
-  'Q5_0',
-  'Q4_1',
-  'Q4_0',
-  'IQ4_NL',
-] as const;
-export type KeyValueType = (typeof keyValueTypes)[number];
+import { assertCount, assertWeightType } from './validate.js';
 
 export interface MemoryQuestion {
   /** The GGUF; of a split one, its first file. */
   readonly path: string;
   /** Tokens of the context, of one sequence. */
   readonly contextTokens: number;
-  readonly keyValueType: KeyValueType;
+  /** What keys and values are kept in; the engine knows which types can. */
+  readonly keyValueType: TensorType;
 }
 
 /** One cache: models that mix attention over a window with attention over everything have two. */
@@ -55,7 +42,7 @@ export interface MemoryAnswer {
 }
 
 const MEBIBYTE = 2 ** 20;
-/** llama.cpp's own tools, unless told otherwise. */
+/** As llama.cpp's own tools, unless told otherwise; they also keep no more of a window than attention looks at (`swa_full`). */
 const BATCH_TOKENS = 2048;
 const MICROBATCH_TOKENS = 512;
 const MOST_CONTEXT = 2 ** 31 - 256;
@@ -67,8 +54,7 @@ const MOST_CONTEXT = 2 ** 31 - 256;
 export function reckonMemory(engine: Engine, question: MemoryQuestion): MemoryAnswer {
   const { contextTokens, keyValueType } = question;
   assertCount('contextTokens', contextTokens, 1, MOST_CONTEXT);
-  if (!keyValueTypes.includes(keyValueType))
-    throw misuse('KEY_VALUE_TYPE', keyValueTypes.join(', '), String(keyValueType));
+  assertWeightType(keyValueType);
   const { result: made, text } = engine.log.read(() => makeNothing(engine, question));
   const answer = made ? readAnswer(text) : null;
   if (answer !== null) return answer;
@@ -105,6 +91,7 @@ function makeNothing(
       n_batch: BATCH_TOKENS,
       n_ubatch: MICROBATCH_TOKENS,
       n_seq_max: 1,
+      swa_full: false,
       n_threads: threads,
       n_threads_batch: threads,
     });
