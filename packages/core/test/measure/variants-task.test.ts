@@ -264,11 +264,17 @@ describe('all tensors replaced', () => {
       expect(logitBits(llama, chunks)).toEqual(untouched);
 
       const [batch] = source.batches(chunks);
-      const positions = await written.divergences(await source.baselines(batch));
+      const { klNats: positions, nllIncreaseNats } = await written.losses(await source.baselines(batch));
       const loss = (await losses([all], chunks)).get('all');
       const mean = positions.reduce((sum, each) => sum + each, 0) / positions.length;
       expect(loss?.klNats).toBe(mean);
       expect(mean).toBeGreaterThan(0.01);
+      // The last position of a sequence has no token that follows.
+      const followed = nllIncreaseNats.filter((value) => !Number.isNaN(value));
+      expect(followed).toHaveLength(positions.length - chunks.length);
+      expect(loss?.nllIncreaseNats).toBe(followed.reduce((sum, each) => sum + each, 0) / followed.length);
+      const plain = nllOf(file, chunks) - nllOf(llama, chunks);
+      expect(Math.abs((loss?.nllIncreaseNats ?? 0) - plain)).toBeLessThan(1e-6);
     } finally {
       source.dispose();
       written.dispose();
@@ -277,6 +283,30 @@ describe('all tensors replaced', () => {
     }
   });
 });
+
+/** Mean of -ln p(token that follows) behind the first eighth of every chunk, plainly. */
+function nllOf(llama: LlamaModel, chunks: readonly Int32Array[]): number {
+  const vocabulary = llama.vocabulary.size;
+  const first = contextTokens / 8;
+  const runner = ChunkRunner.create(llama, { contextTokens, threads: 1, chunks: chunks.length });
+  try {
+    const logits = runner.run(chunks, first);
+    const rows = contextTokens - first;
+    let sum = 0;
+    for (const [index, chunk] of chunks.entries()) {
+      for (let position = first; position + 1 < contextTokens; position++) {
+        const start = (index * rows + position - first) * vocabulary;
+        const row = logits.subarray(start, start + vocabulary);
+        const most = Math.max(...row);
+        sum +=
+          most + Math.log(row.reduce((total, z) => total + Math.exp(z - most), 0)) - row[chunk[position + 1]];
+      }
+    }
+    return sum / (chunks.length * (rows - 1));
+  } finally {
+    runner.dispose();
+  }
+}
 
 describe('what is kept at once', () => {
   test.each([

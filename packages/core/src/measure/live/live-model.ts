@@ -27,6 +27,16 @@ export interface Batch {
 export interface Baseline extends Batch {
   readonly probabilities: Float32Array;
   readonly references: readonly ReferenceDistribution[];
+  /** -ln p of the token that follows, at every scored position; NaN at the end of a sequence, where none does. */
+  readonly nllNats: Float64Array;
+}
+
+/** The changed model at every scored position, sequence by sequence. */
+export interface PositionLosses {
+  /** KL(p || q) in nats. */
+  readonly klNats: number[];
+  /** -ln q + ln p of the token that follows; NaN at the end of a sequence, where none does. */
+  readonly nllIncreaseNats: number[];
 }
 
 /** Contexts over one model, side by side. */
@@ -90,16 +100,31 @@ export class LiveModel {
     );
   }
 
-  /** KL of the model as it is now from the baselines, at every scored position in order. Not finite where logits are not. */
-  async divergences(baselines: readonly Baseline[]): Promise<number[]> {
+  /** Losses of the model as it is now from the baselines, at every scored position in order. Not finite where logits are not. */
+  async losses(baselines: readonly Baseline[]): Promise<PositionLosses> {
     const { vocabulary } = this;
-    const found = await this.inEach(baselines, ({ references, probabilities }, logits) =>
-      references.map((reference, row) => {
+    const found = await this.inEach(baselines, (baseline, logits) => {
+      const { references, probabilities, nllNats } = baseline;
+      return references.map((reference, row) => {
         const offset = row * vocabulary;
-        return divergence(reference, probabilities, offset, logits, offset, vocabulary).klNats;
-      }),
-    );
-    return found.flat();
+        const { klNats, logSumExp } = divergence(
+          reference,
+          probabilities,
+          offset,
+          logits,
+          offset,
+          vocabulary,
+        );
+        const label = this.labelOf(baseline, row);
+        const nll = label === null ? Number.NaN : logSumExp - logits[offset + label];
+        return { klNats, nllIncreaseNats: nll - nllNats[row] };
+      });
+    });
+    const positions = found.flat();
+    return {
+      klNats: positions.map(({ klNats }) => klNats),
+      nllIncreaseNats: positions.map(({ nllIncreaseNats }) => nllIncreaseNats),
+    };
   }
 
   dispose(): void {
@@ -128,7 +153,17 @@ export class LiveModel {
       if (!Number.isFinite(reference.negativeEntropy)) throw this.baselineNotFinite(part, row);
       return reference;
     });
-    return { ...part, probabilities, references };
+    const nllNats = Float64Array.from(references, ({ logSumExp }, row) => {
+      const label = this.labelOf(part, row);
+      return label === null ? Number.NaN : logSumExp - logits[row * vocabulary + label];
+    });
+    return { ...part, probabilities, references, nllNats };
+  }
+
+  /** The token that follows a scored position; null at the end of its sequence. */
+  private labelOf({ chunks }: Batch, row: number): number | null {
+    const position = this.firstScored + (row % this.scored);
+    return chunks[Math.floor(row / this.scored)].at(position + 1) ?? null;
   }
 
   private baselineNotFinite({ firstChunk, chunks }: Batch, row: number): BitsmithError {

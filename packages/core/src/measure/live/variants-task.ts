@@ -11,7 +11,7 @@ import { meanWithError } from '../../evaluate/summary.js';
 import { readImportance } from '../../io/read-importance.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { describeChange, type Variant } from './change.js';
-import { type Baseline, type Batch, LiveModel } from './live-model.js';
+import { type Baseline, type Batch, LiveModel, type PositionLosses } from './live-model.js';
 import { changeSource } from './changed-bytes.js';
 import { sharedEncodedCache } from './encoded-cache.js';
 import { LiveWeights } from './live-weights.js';
@@ -25,6 +25,8 @@ export interface TrueLoss {
   readonly standardError: number;
   /** Mean of each sequence of the text, in order. */
   readonly sequenceKlNats: readonly number[];
+  /** Mean increase of -ln q(token that follows), in nats: ln of the ratio of perplexities. */
+  readonly nllIncreaseNats: number;
 }
 
 export type VariantsTask = TaskType<
@@ -83,14 +85,14 @@ export async function runVariants(
       limits.baselineBytes,
     );
     for (const group of cutIntoGroups(variants, spans.length, limits.groupVariants)) {
-      const found = group.map((): number[] => []);
+      const found = group.map((): PositionLosses => ({ klNats: [], nllIncreaseNats: [] }));
       for (const span of spans) {
         weights.restoreAll();
         const baselines: Baseline[][] = [];
         for (const batch of span) baselines.push(await live.baselines(batch));
         for (const [index, variant] of group.entries()) {
           await weights.set(variant.changes);
-          for (const baseline of baselines) found[index].push(...(await live.divergences(baseline)));
+          for (const baseline of baselines) append(found[index], await live.losses(baseline));
           if (span === spans.at(-1))
             report({ id: variant.id, ...lossOf(variant, found[index], live.scored) });
         }
@@ -135,8 +137,13 @@ export function cutIntoGroups<Item>(
   return groups;
 }
 
-/** @param klNats at every scored position of the text, sequence by sequence */
-function lossOf(variant: Variant, klNats: readonly number[], scored: number): TrueLoss {
+function append(to: PositionLosses, from: PositionLosses): void {
+  to.klNats.push(...from.klNats);
+  to.nllIncreaseNats.push(...from.nllIncreaseNats);
+}
+
+/** @param losses at every scored position of the text, sequence by sequence */
+function lossOf(variant: Variant, { klNats, nllIncreaseNats }: PositionLosses, scored: number): TrueLoss {
   const broken = klNats.findIndex((value) => !Number.isFinite(value));
   if (broken >= 0) throw notFinite(variant, Math.floor(broken / scored));
   const sequenceKlNats = Array.from(
@@ -145,7 +152,12 @@ function lossOf(variant: Variant, klNats: readonly number[], scored: number): Tr
   );
   // Positions of one sequence are not independent of each other, so that sequences are what is counted.
   const standardError = standardErrorOfMean(sequenceKlNats) ?? standardErrorOfMean(klNats) ?? 0;
-  return { klNats: meanWithError(klNats).value, standardError, sequenceKlNats };
+  return {
+    klNats: meanWithError(klNats).value,
+    standardError,
+    sequenceKlNats,
+    nllIncreaseNats: meanWithError(nllIncreaseNats.filter((value) => !Number.isNaN(value))).value,
+  };
 }
 
 /** Changes that an error message lists. */

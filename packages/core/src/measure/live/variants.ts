@@ -54,7 +54,7 @@ export async function* gatherVariants(
   const tokens = tokensHash(text);
   const identify = ({ changes }: Variant): TaskIdentity => ({
     kind: 'true-loss',
-    version: 1,
+    version: 2,
     parameters: {
       changes: sorted(changes),
       contextTokens: text.contextTokens,
