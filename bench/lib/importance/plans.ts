@@ -1,6 +1,5 @@
 /** @file Plans over the ladder: random mixtures of a wanted size, and the best by given prices. */
-import { bitsPerWeight } from '@bitsmith/formats';
-import { solve, type SourceModel, storedBytes, type Variant } from '@bitsmith/core';
+import { bitsOf, solve, type SourceModel, storedBytes, type Variant } from '@bitsmith/core';
 import { randomWords } from '../random.js';
 import type { Pair } from './ladder.js';
 
@@ -130,7 +129,7 @@ function bytesOf({ tensor, scheme }: Pair): number {
 
 /** Probabilities of the schemes: a bell around the centre. */
 function shares(pairs: readonly Pair[], centre: number, spread: number): number[] {
-  const exponents = pairs.map(({ scheme }) => -((bitsPerWeight(scheme) - centre) ** 2) / (2 * spread ** 2));
+  const exponents = pairs.map(({ scheme }) => -((bitsOf(scheme) - centre) ** 2) / (2 * spread ** 2));
   const largest = Math.max(...exponents);
   const weights = exponents.map((exponent) => Math.exp(exponent - largest));
   const sum = weights.reduce((total, weight) => total + weight, 0);

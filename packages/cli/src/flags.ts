@@ -116,6 +116,7 @@ export interface PlanFlags {
   readonly lock?: readonly string[];
   readonly floor?: readonly string[];
   readonly couple?: readonly string[];
+  readonly schemes?: readonly string[];
   readonly imatrix?: string;
   readonly method?: 'gradient' | 'probe';
   readonly samples?: number;
@@ -150,6 +151,15 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
     variadic: ',',
     placeholder: 'qkv,gate-up',
     brief: 'Give tensors that runtimes fuse one scheme (default: none, as GGUF needs)',
+  },
+  schemes: {
+    kind: 'parsed',
+    parse: text,
+    optional: true,
+    variadic: ',',
+    placeholder: 'SCHEME,...',
+    brief:
+      'Choose from these: names, or gguf (the default), k-quants, i-quants, float, affine, affine4, int8',
   },
   imatrix: optional('Use this importance matrix (GGUF or .dat) instead of measuring one', 'FILE', text),
   method: optional(

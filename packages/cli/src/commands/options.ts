@@ -14,6 +14,7 @@ export function planOptions(
     locks: flags.lock,
     floors: flags.floor,
     couple: flags.couple,
+    schemes: flags.schemes,
     planFile: flags.plan,
     savePlan: flags.savePlan,
     tensorTypeFile: flags.tensorTypeFile,

@@ -33,9 +33,15 @@ import {
 import { weightErrors } from '../measure/errors/weight-errors.js';
 import { openModel } from '../model/open.js';
 import type { SourceModel } from '../model/types.js';
-import { type Choice, parseSize, solve, storageOptions, type TensorOptions } from '../plan/index.js';
-import { unknownScheme } from '../plan/named-scheme.js';
-import { findScheme, type SchemeId } from '../plan/schemes.js';
+import {
+  type Choice,
+  parseSchemes,
+  parseSize,
+  refuseNoneLegal,
+  solve,
+  storageOptions,
+  type TensorOptions,
+} from '../plan/index.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import type { TextUse } from '../run/record.js';
@@ -109,7 +115,7 @@ export async function* analyze(options: AnalyzeOptions): Work<AnalyzeResult> {
 
 async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<AnalyzeResult> {
   const asked = parseMethods(options.method ?? defaultMethod);
-  const schemes = options.schemes?.map((name) => schemeNamed(name));
+  const schemes = parseSchemes(options.schemes);
   refuseBadCoverage(options.coverage);
   const outputs = [options.output, options.scores].filter((file) => file !== undefined);
   for (const file of outputs) await refuseUnwritable(file);
@@ -118,7 +124,8 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   const model = yield* openModel(options.model, { store, token: options.token, signal });
   for (const file of outputs) await refuseSource(file, model);
   if (options.method !== undefined) methodsFor(model, asked);
-  const storage = chosenOptions(storageOptions(model.tensors), schemes);
+  const storage = storageOptions(model.tensors, undefined, undefined, schemes);
+  if (options.schemes !== undefined) refuseNoneLegal(storage, schemes, options.schemes);
   await refuseNonFiniteWeights(run, model);
   const texts = await prepareTexts(run, model, corpus, options);
   const text = sequencesOf(texts.search, options);
@@ -135,7 +142,7 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
       options.workMemory === undefined ? undefined : parseSize(options.workMemory, '--work-memory'),
     samples: options.samples,
     wanted: wantedOf(storage),
-    chosenSchemes: schemes !== undefined,
+    chosenSchemes: options.schemes !== undefined,
   };
   const { sets, weights, left } = yield* scoreAll(input, asked, options.method === undefined);
   const shares = combine(sets, weights);
@@ -177,36 +184,10 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   };
 }
 
-function schemeNamed(name: string): SchemeId {
-  const scheme = findScheme(name);
-  if (scheme === undefined) throw unknownScheme(name, '--schemes');
-  return scheme.id;
-}
-
 /** The sequences that losses are measured on: as many as were asked for, else as a plan's probes take. */
 function sequencesOf(whole: TokenizedText, options: AnalyzeOptions): TokenizedText {
   if (options.samples !== undefined) return spreadSamples(whole, options.samples);
   return spreadChunks(whole, options.probeTokens ?? DEFAULT_PROBE_TOKENS);
-}
-
-/** With schemes asked for by name, a tensor may be stored in them or stay as it is. */
-function chosenOptions(
-  storage: readonly TensorOptions[],
-  schemes: readonly SchemeId[] | undefined,
-): readonly TensorOptions[] {
-  if (schemes === undefined) return storage;
-  const names = new Set<string>(schemes);
-  const chosen = storage.map((each) => ({
-    ...each,
-    options: each.options.filter(({ scheme }) => names.has(scheme) || scheme === each.tensor.type),
-  }));
-  if (wantedOf(chosen).length > 0) return chosen;
-  throw new BitsmithError(
-    'plan',
-    'SCHEMES_NONE_LEGAL',
-    `expected schemes that make some tensor of the model smaller, found ${schemes.join(', ')}`,
-    { suggestion: 'Leave out --schemes, or name schemes with fewer bits than the source.' },
-  );
 }
 
 /** Errors of all schemes turn the scores of some into prices of all. */

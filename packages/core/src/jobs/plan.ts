@@ -1,6 +1,6 @@
 /** @file From a model and a budget to a plan: open, check the budget, calibrate, measure, solve. */
 import { readFile } from 'node:fs/promises';
-import { BitsmithError, type TensorType } from '@bitsmith/formats';
+import { BitsmithError } from '@bitsmith/formats';
 import { adoptCalibration, calibrate, type Calibration, datasetOf } from '../calibrate/calibrate.js';
 import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { fileError } from '../io/file-errors.js';
@@ -15,30 +15,39 @@ import {
   applyFloors,
   applyLocks,
   type Budget,
+  type CatalogueScheme,
   type Choice,
   coupleOptions,
   type CouplingGroup,
   couplingGroups,
   dataRange,
+  type Lock,
   makePlan,
   type OpenCandidate,
   parseBudget,
   parseCouplings,
   parseFloor,
   parseLock,
+  parseSchemes,
   type Plan,
+  type PlanFile,
   planFromFile,
   priceOptions,
   readPlanFile,
+  refuseNoneLegal,
+  refuseNotGguf,
   resolveBudget,
   type SchemeId,
   storageOptions,
+  type StorageType,
   storedBytes,
   tensorTypeFile,
   type TensorOptions,
   worthMeasuring,
   writePlanFile,
 } from '../plan/index.js';
+import { withPresetFloor } from '../refine/preset-floor.js';
+import type { SchemeDemand } from '../plan/container.js';
 import { inRun, type RunContext, type RunOptions } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import type { TensorMeasurement } from '../plan/price.js';
@@ -63,6 +72,11 @@ export interface PlanOptions extends RunOptions, PricingOptions {
   readonly floors?: readonly string[];
   /** Tensors that must share a scheme: `qkv`, `gate-up`, `fused` for all, `none` (the default: GGUF needs none). */
   readonly couple?: readonly string[];
+  /**
+   * What the planner may choose from: schemes (`Q4_K`, `affine4-g64`, `int8`) and families (`k-quants`, `affine`, `affine4`, ...).
+   * Default: all that GGUF can hold. Locks and plan files may name any.
+   */
+  readonly schemes?: readonly string[];
   /** A plan made earlier, perhaps edited: its schemes are taken as they are. */
   readonly planFile?: string;
   /** Where the plan goes as YAML. */
@@ -99,7 +113,7 @@ export interface PlannedModel {
   readonly texts: RunTexts;
   readonly plan: Plan;
   /** Scheme of every tensor, in the source's order. */
-  readonly schemes: readonly TensorType[];
+  readonly schemes: readonly StorageType[];
   /** Null for a plan that was given. */
   readonly pricing: Pricing | null;
 }
@@ -117,13 +131,22 @@ export async function* plan(options: PlanOptions): Work<Plan> {
 /**
  * The steps of planning inside a run that may go on.
  * @param output the file that the run will write, where it is known by now
+ * @param container what will be written of the plan: schemes that it cannot hold are refused at once
  */
-export async function* planModel(run: RunContext, options: PlanOptions, output?: string): Work<PlannedModel> {
+export async function* planModel(
+  run: RunContext,
+  options: PlanOptions,
+  output?: string,
+  container?: 'gguf',
+): Work<PlannedModel> {
   const outputs = [output, options.savePlan, options.tensorTypeFile].filter((file) => file !== undefined);
   for (const file of outputs) await refuseUnwritable(file);
   const locks = (options.locks ?? []).map(parseLock);
   const floors = (options.floors ?? []).map(parseFloor);
   const couplings = parseCouplings(options.couple ?? []);
+  const allowed = parseSchemes(options.schemes);
+  const inGguf = container === 'gguf' || options.tensorTypeFile !== undefined;
+  if (inGguf) refuseNotGguf([...demandsOf(allowed), ...locks.map(demandOfLock)]);
   if (options.planFile === undefined) parseBudget(budgetOf(options));
   else refuseBudgetBesidePlan(options);
   refuseBadPricing(options);
@@ -136,10 +159,15 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
   for (const file of outputs) await refuseSource(file, model);
   const applied = applyLocks(locks, model.tensors, tiedTensors(model));
   const groups = couplingGroups(model.tensors, couplings);
-  const storage = coupleOptions(applyFloors(storageOptions(model.tensors, applied), floors), groups);
+  const storage = coupleOptions(
+    applyFloors(storageOptions(model.tensors, applied, undefined, allowed), floors),
+    groups,
+  );
+  if (options.schemes !== undefined) refuseNoneLegal(storage, allowed, options.schemes);
   const dataset = await datasetName(options, corpus);
   const frame: Frame = { model, storage, groups, headerBytes: headerBytes(model, dataset) };
   const planFile = options.planFile === undefined ? null : await loadPlanFile(options.planFile, model);
+  if (inGguf) refuseNotGguf(demandsOfFile(planFile));
   const budget = planFile === null ? budgetFor(options, frame) : null;
   await refuseNonFiniteWeights(run, model);
   const texts = await prepareTexts(run, model, corpus, options);
@@ -161,10 +189,23 @@ export async function* planModel(run: RunContext, options: PlanOptions, output?:
     pricing = yield* measureFor(run, frame, calibration, texts.search, budget as Budget, options);
     const choices = priceOptions(storage, pricing.measured);
     made = makePlan({ source, choices, groups, budget: budget as Budget, headerBytes: frame.headerBytes });
+    made = yield* withPresetFloor(run, made, { ...frame, choices, calibration, search: texts.search });
   }
   await savePlan(made, model, options);
-  const schemes = made.tensors.map(({ scheme }) => scheme as TensorType);
+  const schemes = made.tensors.map(({ scheme }) => scheme as StorageType);
   return { model, calibration, texts, plan: made, schemes, pricing };
+}
+
+function demandsOf(allowed: readonly CatalogueScheme[]): SchemeDemand[] {
+  return allowed.map(({ id }) => ({ scheme: id, where: '--schemes' }));
+}
+
+function demandOfLock({ text, scheme }: Lock): SchemeDemand {
+  return { scheme, where: `lock '${text}'` };
+}
+
+function demandsOfFile(file: PlanFile | null): SchemeDemand[] {
+  return [...(file?.schemes ?? [])].map(([tensor, scheme]) => ({ scheme, where: `plan file: ${tensor}` }));
 }
 
 /** What is known of the output before anything is measured. */
@@ -186,6 +227,7 @@ function budgetOf(options: PlanOptions): {
 /** A plan file has its own size: a budget beside it would be passed over in silence. */
 function refuseBudgetBesidePlan(options: PlanOptions): void {
   refuseFloorsBesidePlan(options);
+  refuseSchemesBesidePlan(options);
   const given = Object.entries(budgetOf(options)).filter(([, value]) => value !== undefined);
   if (given.length === 0) return;
   const flags = given.map(([name, value]) => `--${name} ${value}`).join(' ');
@@ -205,6 +247,16 @@ function refuseFloorsBesidePlan({ floors = [] }: PlanOptions): void {
     'FLOOR_BESIDE_PLAN',
     `expected a plan file or floors, found both: ${floors.map((floor) => `--floor ${floor}`).join(' ')}`,
     { suggestion: 'Leave the floors out and edit the plan file, or make a new plan with them.' },
+  );
+}
+
+function refuseSchemesBesidePlan({ schemes }: PlanOptions): void {
+  if (schemes === undefined) return;
+  throw new BitsmithError(
+    'arguments',
+    'SCHEMES_BESIDE_PLAN',
+    `expected a plan file or schemes to choose from, found both: --schemes ${schemes.join(',')}`,
+    { suggestion: 'Leave --schemes out and edit the plan file, or make a new plan with them.' },
   );
 }
 

@@ -9,6 +9,7 @@ import { verifyWeights } from '../encode/verify.js';
 import { evaluateFile } from '../evaluate/evaluate.js';
 import type { Evaluation } from '../evaluate/types.js';
 import { sha256File } from '../io/hash.js';
+import { ggufTypes } from '../plan/container.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Stage, Work } from '../run/events.js';
 import { MemoryWatch } from '../run/memory.js';
@@ -46,7 +47,7 @@ async function* quantizeIn(run: RunContext, options: QuantizeOptions): Work<Quan
   const memory = new MemoryWatch(() => run.engine.processId);
   try {
     if (options.output === undefined) await refuseUnwritable(UNNAMED);
-    const planned = yield* timed(planModel(run, options, options.output), seconds);
+    const planned = yield* timed(planModel(run, options, options.output, 'gguf'), seconds);
     const output = options.output ?? defaultOutput(planned);
     await refuseSource(output, planned.model);
     const layout = layoutOf(planned);
@@ -70,7 +71,7 @@ function defaultOutput({ model, plan }: PlannedModel): string {
 }
 
 function layoutOf({ model, schemes, plan, calibration }: PlannedModel): GgufLayout {
-  const layout = layoutOutput({ model, schemes, planHash: plan.hash, calibration });
+  const layout = layoutOutput({ model, schemes: ggufTypes(schemes), planHash: plan.hash, calibration });
   if (layout.byteLength !== plan.predicted.bytes) {
     throw new BitsmithError(
       'general',

@@ -3,13 +3,12 @@
  * is searched in the name, as llama.cpp's `--tensor-type` does; `keep` as the scheme leaves tensors as they are stored. Where
  * the output head is tied to the embedding, a lock on either name is a lock on the one tensor.
  */
-import type { TensorType } from '@bitsmith/formats';
 import type { TiedTensor } from '../model/tied.js';
 import type { ModelTensor } from '../model/types.js';
 import { KEEP, schemeForTensor, unknownScheme } from './named-scheme.js';
 import { planError } from './plan-error.js';
 import { quantizable } from './quantizable.js';
-import { findScheme } from './schemes.js';
+import { findScheme, type StorageType } from './schemes.js';
 
 /** One `REGEX=SCHEME`. */
 export interface Lock {
@@ -21,7 +20,7 @@ export interface Lock {
 
 /** What a lock decided for one tensor. */
 export interface AppliedLock {
-  readonly scheme: TensorType;
+  readonly scheme: StorageType;
   /** The lock as the user wrote it. */
   readonly text: string;
 }

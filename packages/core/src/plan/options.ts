@@ -2,16 +2,15 @@
  * @file What each tensor may become, before anything is measured: the types it can be stored in with their exact bytes, and
  * why the list is what it is. Keeping a tensor as stored loses nothing, so types that take no less room are left out.
  */
-import type { TensorType } from '@bitsmith/formats';
 import type { ModelTensor } from '../model/types.js';
 import { FILE_ALIGNMENT, storedBytes } from './bytes.js';
 import type { AppliedLock } from './locks.js';
 import { quantizable } from './quantizable.js';
-import { encodableSchemes } from './schemes.js';
+import { type CatalogueScheme, encodableSchemes, ggufSchemes, type StorageType } from './schemes.js';
 import type { Choice } from './types.js';
 
 export interface StorageOption {
-  readonly scheme: TensorType;
+  readonly scheme: StorageType;
   /** Exact bytes in the file, alignment padding included. */
   readonly bytes: number;
 }
@@ -30,14 +29,18 @@ export interface DataRange {
   readonly largestBytes: number;
 }
 
-/** The options of every tensor, in the order given. */
+/**
+ * The options of every tensor, in the order given.
+ * @param among schemes that free tensors may be stored in, besides staying as they are
+ */
 export function storageOptions(
   tensors: readonly ModelTensor[],
   locks: ReadonlyMap<string, AppliedLock> = new Map(),
   alignment: number = FILE_ALIGNMENT,
+  among: readonly CatalogueScheme[] = ggufSchemes,
 ): readonly TensorOptions[] {
   return tensors.map((tensor) => {
-    const { types, constraint } = allowedTypes(tensor, locks.get(tensor.name));
+    const { types, constraint } = allowedTypes(tensor, locks.get(tensor.name), among);
     const options = types.map((scheme) => ({ scheme, bytes: storedBytes(scheme, tensor.shape, alignment) }));
     return { tensor, options, constraint };
   });
@@ -46,13 +49,15 @@ export function storageOptions(
 function allowedTypes(
   tensor: ModelTensor,
   lock: AppliedLock | undefined,
-): { types: readonly TensorType[]; constraint: Choice['constraint'] } {
+  among: readonly CatalogueScheme[],
+): { types: readonly StorageType[]; constraint: Choice['constraint'] } {
   const { allowed, reason } = quantizable(tensor);
   if (!allowed) return { types: [tensor.type], constraint: { kind: 'kept', note: reason } };
   if (lock !== undefined) return { types: [lock.scheme], constraint: { kind: 'lock', note: lock.text } };
-  const smaller = encodableSchemes(tensor.shape[0], tensor.type);
+  const smaller = encodableSchemes(tensor.shape[0], tensor.type, among);
   if (smaller.length > 0) return { types: [...smaller, tensor.type], constraint: null };
-  const note = `nothing smaller than ${tensor.type} can store rows of ${tensor.shape[0]} weights`;
+  const which = among === ggufSchemes ? 'nothing' : 'none of the allowed schemes that is';
+  const note = `${which} smaller than ${tensor.type} can store rows of ${tensor.shape[0]} weights`;
   return { types: [tensor.type], constraint: { kind: 'only-legal', note } };
 }
 

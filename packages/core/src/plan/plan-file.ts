@@ -5,7 +5,7 @@
 import { Document, isScalar, YAMLMap } from 'yaml';
 import type { Pair, Scalar } from 'yaml';
 import { KEEP } from './named-scheme.js';
-import { schemes } from './schemes.js';
+import { schemeNames } from './schemes.js';
 import type { Plan, PlannedTensor } from './types.js';
 import { formatCount, formatNats } from './units.js';
 
@@ -35,12 +35,11 @@ export function writePlanFile(plan: Plan): string {
 }
 
 function heading(): string {
-  const names = schemes.map(({ id }) => id).join(' ');
   return [
     ' A Bitsmith plan: how every tensor of one model is stored.',
     ' Change the scheme behind a name and run it: bitsmith quantize MODEL --plan THIS_FILE',
     ' Only the schemes are read back; sizes, losses, the hash and the remarks are computed anew.',
-    ` Schemes, smallest first: ${names}`,
+    ` Schemes, smallest first: ${schemeNames}`,
     ` ${KEEP} leaves a tensor as the source stores it.`,
     ' Behind every tensor: its bytes, its predicted loss, what decided, and what the nearest scheme up and down would change.',
   ].join('\n');

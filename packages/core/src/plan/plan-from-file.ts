@@ -1,5 +1,4 @@
 /** @file A plan out of a plan file's schemes: they win over prices, locks win over them, and every figure is computed anew. */
-import type { TensorType } from '@bitsmith/formats';
 import type { ModelTensor } from '../model/types.js';
 import { FILE_ALIGNMENT, storedBytes } from './bytes.js';
 import type { AppliedLock } from './locks.js';
@@ -10,6 +9,7 @@ import type { PlanInput } from './plan.js';
 import { quantizable } from './quantizable.js';
 import { constraintDecision, explained, stepsFrom } from './reasons.js';
 import type { PlanFile } from './read-plan-file.js';
+import type { StorageType } from './schemes.js';
 import type { Choice, Decision, Plan, PlannedTensor } from './types.js';
 
 export interface PlanFromFileInput {
@@ -36,7 +36,7 @@ export function planFromFile(input: PlanFromFileInput): Plan {
   const priced = new Map(choices.map((choice) => [choice.tensor, choice]));
   const tensors = input.tensors.map((tensor): PlannedTensor => {
     const lock = locks.get(tensor.name);
-    const scheme = lock?.scheme ?? (file.schemes.get(tensor.name) as TensorType);
+    const scheme = lock?.scheme ?? (file.schemes.get(tensor.name) as StorageType);
     const bytes = storedBytes(scheme, tensor.shape, alignment);
     const choice = priced.get(tensor.name);
     const klNats = knownPrice(tensor, scheme, choice);
@@ -64,7 +64,7 @@ function refuseApart(group: CouplingGroup, lines: readonly PlannedTensor[]): voi
   );
 }
 
-function knownPrice(tensor: ModelTensor, scheme: TensorType, choice: Choice | undefined): number | null {
+function knownPrice(tensor: ModelTensor, scheme: StorageType, choice: Choice | undefined): number | null {
   if (scheme === tensor.type) return 0;
   return choice?.candidates.find((candidate) => candidate.scheme === scheme)?.klNats ?? null;
 }

@@ -5,19 +5,19 @@
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { z } from 'zod';
-import type { TensorType } from '@bitsmith/formats';
 import type { ModelTensor } from '../model/types.js';
 import { schemeForTensor } from './named-scheme.js';
 import { nearestNames } from './nearest-names.js';
 import { planError } from './plan-error.js';
 import { PLAN_FILE_VERSION } from './plan-file.js';
 import { quantizable } from './quantizable.js';
+import type { StorageType } from './schemes.js';
 
 /** A plan file that fits the model it is read for. */
 export interface PlanFile {
   readonly budget: { readonly request: string; readonly bytes: number };
   /** The type of every tensor of the model. */
-  readonly schemes: ReadonlyMap<string, TensorType>;
+  readonly schemes: ReadonlyMap<string, StorageType>;
 }
 
 /** Far more than a plan of 100,000 tensors. */
@@ -54,7 +54,7 @@ export function readPlanFile(
 
   const byName = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
   const lines = tensorLines(parsed);
-  const schemes = new Map<string, TensorType>();
+  const schemes = new Map<string, StorageType>();
   for (const [name, scheme] of Object.entries(tensors)) {
     const where = `plan file, line ${lines.get(name)}`;
     const tensor = byName.get(name);
@@ -126,7 +126,7 @@ function refuseOtherVersion(parsed: Parsed): void {
   );
 }
 
-function allowedType(scheme: string, tensor: ModelTensor, where: string): TensorType {
+function allowedType(scheme: string, tensor: ModelTensor, where: string): StorageType {
   const type = schemeForTensor(scheme, tensor, where);
   const { allowed, reason } = quantizable(tensor);
   if (allowed || type === tensor.type) return type;

@@ -1,6 +1,7 @@
 /**
- * @file The catalogue of schemes: every way in which a weight can be stored in a GGUF file. Geometry comes from the
- * format's own table; what stands here is what that table does not say (families, codes, groups, who needs importance).
+ * @file The catalogue of schemes: every way in which a weight can be stored, in a GGUF file or, for the affine ones
+ * (`affine-schemes.ts`), elsewhere. Geometry of GGUF's types comes from the format's own table; what stands here is what that
+ * table does not say (families, codes, groups, who needs importance).
  *
  * A type belongs to the catalogue when ggml can encode it (`ggml_quantize_chunk`) and compute with it on every machine
  * (a `vec_dot` for matrix products and `get_rows` for embeddings on the CPU). Checked against ggml of llama.cpp v0.4.0:
@@ -11,6 +12,8 @@
  */
 import { bitsPerWeight, tensorTypes } from '@bitsmith/formats';
 import type { TensorType } from '@bitsmith/formats';
+import { type AffineSchemeId, affineSchemes } from './affine-schemes.js';
+import { schemeByteLength } from './bytes.js';
 import { nearestNames } from './nearest-names.js';
 import type { Scheme, SchemeFamily } from './types.js';
 
@@ -63,15 +66,21 @@ const facts = {
   F32: symmetric(32, 1),
 } as const satisfies Partial<Record<TensorType, SchemeFacts>>;
 
-/** Names of the schemes in the catalogue. */
-export type SchemeId = keyof typeof facts;
+/** Schemes whose names are GGUF tensor types. */
+export type GgufSchemeId = keyof typeof facts;
 
-/** A scheme of the catalogue: its name is also a GGUF tensor type. */
+/** Names of the schemes in the catalogue. */
+export type SchemeId = GgufSchemeId | AffineSchemeId;
+
+/** A scheme of the catalogue. */
 export type CatalogueScheme = Scheme & { readonly id: SchemeId };
 
+/** How a tensor is or may be stored: a scheme, or a type outside the catalogue that a source has it in. */
+export type StorageType = SchemeId | TensorType;
+
 /** `ggml_quantize_requires_imatrix`: without importance weights these encoders abort. */
-const needImportance: ReadonlySet<string> = new Set<SchemeId>(['IQ2_XXS', 'IQ2_XS', 'IQ1_S']);
-const floats: ReadonlySet<string> = new Set<SchemeId>(['F16', 'BF16', 'F32']);
+const needImportance: ReadonlySet<string> = new Set<GgufSchemeId>(['IQ2_XXS', 'IQ2_XS', 'IQ1_S']);
+const floats: ReadonlySet<string> = new Set<GgufSchemeId>(['F16', 'BF16', 'F32']);
 
 /** Types that exist in GGUF files but whose weights no plan can produce or change: there is no way back to numbers. */
 const notDecodable: ReadonlySet<TensorType> = new Set([
@@ -84,7 +93,7 @@ const notDecodable: ReadonlySet<TensorType> = new Set([
   'Q8_K',
 ] as const);
 
-function makeScheme(id: SchemeId): CatalogueScheme {
+function makeScheme(id: GgufSchemeId): Scheme & { readonly id: GgufSchemeId } {
   const family: SchemeFamily = floats.has(id) ? 'float' : 'ggml';
   return {
     id,
@@ -96,15 +105,18 @@ function makeScheme(id: SchemeId): CatalogueScheme {
   };
 }
 
-const inTableOrder = (Object.keys(facts) as SchemeId[]).map(makeScheme);
+/** Every scheme that a GGUF file can hold, cheapest first: what plans choose from unless told otherwise. */
+export const ggufSchemes: readonly (Scheme & { readonly id: GgufSchemeId })[] = (
+  Object.keys(facts) as GgufSchemeId[]
+)
+  .map(makeScheme)
+  .toSorted((a, b) => a.bitsPerWeight - b.bitsPerWeight);
 
-/** Every scheme, cheapest first: the catalogue order that breaks ties. */
-export const schemes: readonly CatalogueScheme[] = inTableOrder.toSorted(
-  (a, b) => a.bitsPerWeight - b.bitsPerWeight,
-);
+/** Every scheme: those of GGUF, then the affine ones. */
+export const schemes: readonly CatalogueScheme[] = [...ggufSchemes, ...affineSchemes];
 
 const byUpperCaseId: ReadonlyMap<string, CatalogueScheme> = new Map(
-  schemes.map((scheme) => [scheme.id, scheme]),
+  schemes.map((scheme) => [scheme.id.toUpperCase(), scheme]),
 );
 
 /** The scheme of this name, in any case of letters; `undefined` when the catalogue has none. */
@@ -117,9 +129,12 @@ export function isLegalForRows(scheme: Scheme, rowLength: number): boolean {
   return rowLength > 0 && rowLength % scheme.rowMultiple === 0;
 }
 
-/** The schemes that can store rows of this many weights, cheapest first. The floats always can. */
-export function legalSchemes(rowLength: number): readonly CatalogueScheme[] {
-  return schemes.filter((scheme) => isLegalForRows(scheme, rowLength));
+/** Those of `among` that can store rows of this many weights, in their order. The floats always can. */
+export function legalSchemes<Each extends CatalogueScheme>(
+  rowLength: number,
+  among: readonly Each[],
+): readonly Each[] {
+  return among.filter((scheme) => isLegalForRows(scheme, rowLength));
 }
 
 /** True when the engine can turn stored data of this type back into numbers. */
@@ -128,19 +143,43 @@ export function isDecodable(type: TensorType): boolean {
 }
 
 /**
- * The types worth encoding rows of this many weights into, cheapest first.
+ * Those of `among` worth encoding rows of this many weights into, cheapest first.
  * @param stored the type the rows are stored in: schemes that take no less room are left out, since keeping costs nothing
  */
-export function encodableSchemes(rowLength: number, stored: TensorType = 'F32'): readonly SchemeId[] {
-  return legalSchemes(rowLength)
-    .filter((scheme) => scheme.bitsPerWeight < bitsPerWeight(stored))
+export function encodableSchemes(
+  rowLength: number,
+  stored: TensorType = 'F32',
+  among: readonly CatalogueScheme[] = ggufSchemes,
+): readonly SchemeId[] {
+  const bytesOf = ({ id }: CatalogueScheme): number => schemeByteLength(id, [rowLength]);
+  const most = schemeByteLength(stored, [rowLength]);
+  return legalSchemes(rowLength, among)
+    .filter((scheme) => bytesOf(scheme) < most && !isWholeRow(scheme, rowLength))
+    .toSorted((a, b) => bytesOf(a) - bytesOf(b))
     .map(({ id }) => id);
 }
 
-/** The schemes whose names come nearest to what was typed, for a suggestion; at most three. */
-export function nearestSchemes(typed: string, among: readonly Scheme[] = schemes): readonly string[] {
-  return nearestNames(
-    typed,
-    among.map(({ id }) => id),
-  );
+/** Affine groups that no row fills are the same as one group a row, which has a name of its own. */
+function isWholeRow({ family, groupSize }: CatalogueScheme, rowLength: number): boolean {
+  return family === 'affine' && groupSize !== 'row' && groupSize >= rowLength;
 }
+
+/** Bits of a weight in long rows. */
+export function bitsOf(type: StorageType): number {
+  return findScheme(type)?.bitsPerWeight ?? bitsPerWeight(type as TensorType);
+}
+
+/** The names that come nearest to what was typed, for a suggestion; at most three. */
+export function nearestSchemes(
+  typed: string,
+  among: readonly string[] = schemes.map(({ id }) => id),
+): readonly string[] {
+  return nearestNames(typed, among);
+}
+
+/** The names of the catalogue, in few words. */
+export const schemeNames: string = [
+  ...ggufSchemes.map(({ id }) => id),
+  'affineB-gN (codes of B = 2, 3, 4, 5, 6 or 8 bits in groups of N = 16, 32, 64, 128 or 256), affineB-row',
+  'int8',
+].join(', ');

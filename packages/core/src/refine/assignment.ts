@@ -3,9 +3,9 @@
  * the live model speaks of plans so, and everything here is a pure function.
  */
 import { createHash } from 'node:crypto';
-import type { TensorType } from '@bitsmith/formats';
 import type { Variant } from '../measure/live/change.js';
 import type { SourceModel } from '../model/types.js';
+import type { StorageType } from '../plan/schemes.js';
 import type { Candidate, Choice } from '../plan/types.js';
 
 /** Index of the candidate taken, for every choice in order. */
@@ -68,7 +68,7 @@ export function variantOf(
     .filter(([tensor, scheme]) => stored.get(tensor) !== scheme)
     .map(([tensor, scheme]) => ({
       tensor,
-      change: { kind: 'scheme', scheme: scheme as TensorType } as const,
+      change: { kind: 'scheme', scheme: scheme as StorageType } as const,
     }));
   return { id, changes };
 }

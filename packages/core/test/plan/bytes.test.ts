@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fileBytes, storedBytes } from '../../src/plan/bytes.js';
 import { fileTypeOf } from '../../src/plan/file-type.js';
-import { legalSchemes } from '../../src/plan/schemes.js';
+import { ggufSchemes, legalSchemes } from '../../src/plan/schemes.js';
 
 const spec = fc
   .record({
@@ -43,7 +43,7 @@ describe('predicted bytes', () => {
               })),
             }).header.byteLength;
           const other = (rowLength: number) => {
-            const legal = legalSchemes(rowLength);
+            const legal = legalSchemes(rowLength, ggufSchemes);
             return legal[pick % legal.length].id;
           };
           expect(header(other)).toBe(header(() => 'F32'));
@@ -55,7 +55,9 @@ describe('predicted bytes', () => {
   it('never grow when bits fall', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 50 }), (rowLength, rows) => {
-        const bytes = legalSchemes(rowLength).map(({ id }) => storedBytes(id, [rowLength, rows]));
+        const bytes = legalSchemes(rowLength, ggufSchemes).map(({ id }) =>
+          storedBytes(id, [rowLength, rows]),
+        );
         expect(bytes).toEqual(bytes.toSorted((a, b) => a - b));
       }),
     );

@@ -4,21 +4,16 @@
  * c_j the mean square of input channel j, and the plain square sum_ij r_i (w_ij - w'_ij)^2. r_i is what row i stands for: of an
  * embedding that is only looked up, how often its token occurs.
  */
-import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
-import {
-  decodeRows,
-  encodeRows,
-  type Engine,
-  prepareCodebooks,
-  requiresImportance,
-  weightedError,
-} from '@bitsmith/ggml';
+import { type ImportanceMatrix, isTensorType } from '@bitsmith/formats';
+import { decodeRows, type Engine, requiresImportance, weightedError } from '@bitsmith/ggml';
 import { ROW_COUNTS } from '../../calibrate/accumulator.js';
 import { isOverflow } from '../../encode/encode-rows.js';
+import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { readImportance } from '../../io/read-importance.js';
 import { type StoredTensor, WeightFiles } from '../../model/weight-files.js';
+import type { StorageType } from '../../plan/schemes.js';
 import { inLanes } from '../../run/lanes.js';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { sampleRows } from './sample-rows.js';
@@ -29,7 +24,7 @@ export type ErrorsTask = TaskType<
     /** Null: encoders work without column weights, but for those that refuse to. */
     readonly importancePath: string | null;
     readonly sampleWeights: number;
-    readonly tensors: readonly { readonly name: string; readonly schemes: readonly TensorType[] }[];
+    readonly tensors: readonly { readonly name: string; readonly schemes: readonly StorageType[] }[];
   },
   {
     readonly tensor: string;
@@ -63,7 +58,10 @@ export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, set
   try {
     const { importancePath } = parameters;
     const importance = importancePath === null ? null : await readImportance(importancePath);
-    await prepareTables(engine, parameters.tensors);
+    await prepareSchemes(
+      engine,
+      parameters.tensors.flatMap((tensor) => tensor.schemes),
+    );
     await inLanes(settings.threads, parameters.tensors, async ({ name, schemes }) => {
       const tensor = files.tensor(name);
       const samples = await readSamples(engine, files, tensor, importance, parameters.sampleWeights);
@@ -77,12 +75,6 @@ export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, set
     await files.close();
   }
 };
-
-/** Builds the codebooks of all schemes side by side: one by one they would leave the other cores waiting. */
-async function prepareTables(engine: Engine, tensors: ErrorsTask['parameters']['tensors']): Promise<void> {
-  const schemes = new Set(tensors.flatMap((tensor) => tensor.schemes));
-  await Promise.all([...schemes].map((scheme) => prepareCodebooks(engine, scheme)));
-}
 
 /**
  * Reads the sampled rows, grouped by matrix so that each group has one importance vector.
@@ -128,22 +120,21 @@ async function readSamples(
 async function errorOf(
   engine: Engine,
   samples: readonly RowSample[],
-  scheme: TensorType,
+  scheme: StorageType,
 ): Promise<SchemeError | null> {
   let weighted = 0;
   let plain = 0;
   for (const { values, rows, rowLength, rowWeights, importance } of samples) {
-    const bytes = new Uint8Array(tensorByteLength(scheme, [rowLength, rows]));
-    const uniform = requiresImportance(scheme) ? new Float32Array(rowLength).fill(1) : undefined;
+    const decoded = new Float32Array(values.length);
+    const uniform =
+      isTensorType(scheme) && requiresImportance(scheme) ? new Float32Array(rowLength).fill(1) : undefined;
     const vector = importance ?? uniform;
     try {
-      await encodeRows(engine, { type: scheme, values, rows, rowLength, importance: vector }, bytes);
+      await throughScheme(engine, { scheme, values, rows, rowLength, importance: vector }, decoded);
     } catch (error) {
       if (isOverflow(error)) return null;
       throw error;
     }
-    const decoded = new Float32Array(values.length);
-    await decodeRows(engine, { type: scheme, bytes, rows, rowLength }, decoded);
     const unweighted = weightedError(values, decoded, rows, rowLength, undefined, rowWeights);
     plain += unweighted;
     weighted +=

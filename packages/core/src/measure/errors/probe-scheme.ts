@@ -1,7 +1,6 @@
 /** @file The scheme at which a tensor's probe is made. */
-import { bitsPerWeight } from '@bitsmith/formats';
 import type { ModelTensor } from '../../model/types.js';
-import { encodableSchemes, type SchemeId } from '../../plan/schemes.js';
+import { bitsOf, encodableSchemes, type SchemeId } from '../../plan/schemes.js';
 
 /** Schemes that make the tensor smaller than it is stored, cheapest first. */
 function smallerSchemes(tensor: ModelTensor): readonly SchemeId[] {
@@ -20,7 +19,7 @@ const probes: readonly SchemeId[] = ['Q3_K', 'Q4_0', 'Q8_0', 'Q2_K', 'BF16'];
 /** The scheme a tensor is probed at. */
 export function probeScheme(tensor: ModelTensor): SchemeId {
   const smaller = smallerSchemes(tensor);
-  const distance = (scheme: SchemeId): number => Math.abs(bitsPerWeight(scheme) - PROBE_BITS);
+  const distance = (scheme: SchemeId): number => Math.abs(bitsOf(scheme) - PROBE_BITS);
   const legal = probes.filter((scheme) => smaller.includes(scheme));
   return [...(legal.length > 0 ? legal : smaller)].sort((a, b) => distance(a) - distance(b))[0];
 }

@@ -1,6 +1,5 @@
 /** @file Schemes that are quick to encode, by the bits that are wanted: what a tensor is put in to see what that costs. */
-import { bitsPerWeight } from '@bitsmith/formats';
-import type { SchemeId } from '../../plan/schemes.js';
+import { bitsOf, type SchemeId } from '../../plan/schemes.js';
 
 /** Cheapest first. The last ones serve rows that 256 does not divide. */
 const quick: readonly SchemeId[] = ['Q2_K', 'Q3_K', 'Q4_K', 'Q6_K', 'Q2_0', 'Q4_0', 'Q8_0', 'BF16'];
@@ -15,7 +14,7 @@ export function isQuick(scheme: string): boolean {
 
 /** The one of `schemes` that is nearest to these bits, a quick one where there is any. */
 function nearestScheme(schemes: readonly SchemeId[], bits: number): SchemeId {
-  const distance = (scheme: SchemeId): number => Math.abs(bitsPerWeight(scheme) - bits);
+  const distance = (scheme: SchemeId): number => Math.abs(bitsOf(scheme) - bits);
   const legal = quick.filter((scheme) => schemes.includes(scheme));
   return [...(legal.length > 0 ? legal : schemes)].sort((a, b) => distance(a) - distance(b))[0];
 }

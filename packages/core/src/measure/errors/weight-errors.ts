@@ -1,11 +1,11 @@
 /** @file What schemes do to the weights of tensors, measured on a sample of their rows. One artifact a (tensor, scheme). */
 import type { Calibration } from '../../calibrate/calibrate.js';
-import { ENGINE_RELEASE } from '../../engine/release.js';
 import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
 import type { RunEvent } from '../../run/events.js';
 import type { TaskIdentity } from '../../run/store.js';
 import type { SchemeError } from './errors-task.js';
+import { encoderVersion } from '../encoder-version.js';
 import { type Gathered, gatherMissing } from '../gather.js';
 import { byTensor, type Pair, pairFinder, pairsOf } from '../pairs.js';
 import type { Wanted } from '../wanted.js';
@@ -42,7 +42,7 @@ export async function* weightErrors(
   const taskOf = ({ tensor, scheme }: Pair): TaskIdentity => ({
     kind: 'weight-errors',
     version: 2,
-    parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, engine: ENGINE_RELEASE },
+    parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, ...encoderVersion([scheme]) },
     inputs: {
       model: model.sha256,
       ...(calibration === null ? {} : { importance: calibration.sha256 }),

@@ -2,22 +2,17 @@
  * @file In the engine: prices of schemes from gradients. Rows are sampled in proportion to what they matter, encoded in
  * each scheme and decoded from the very bytes that it would store; the squared errors, weighed by row and column, are nats.
  */
-import { type ImportanceMatrix, readSafetensors, tensorByteLength, type TensorType } from '@bitsmith/formats';
-import {
-  ComputeGraph,
-  decodeRows,
-  encodeRows,
-  type Engine,
-  prepareCodebooks,
-  weightedRowErrors,
-} from '@bitsmith/ggml';
+import { type ImportanceMatrix, readSafetensors } from '@bitsmith/formats';
+import { ComputeGraph, decodeRows, type Engine, weightedRowErrors } from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { isOverflow } from '../../encode/encode-rows.js';
+import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { FileSource } from '../../io/file-source.js';
 import { readImportance } from '../../io/read-importance.js';
 import { type StoredTensor, WeightFiles } from '../../model/weight-files.js';
+import type { StorageType } from '../../plan/schemes.js';
 import { inLanes } from '../../run/lanes.js';
 import {
   type FisherPrice,
@@ -52,7 +47,7 @@ export type PriceTask = TaskType<
      * that have none, by the squared gradients' rows and columns.
      */
     readonly grams: Readonly<Record<string, GramPlace>> | null;
-    readonly tensors: readonly { readonly name: string; readonly schemes: readonly TensorType[] }[];
+    readonly tensors: readonly { readonly name: string; readonly schemes: readonly StorageType[] }[];
   },
   {
     readonly tensor: string;
@@ -77,8 +72,10 @@ export const runPrices: TaskHandler<PriceTask> = async (parameters, report, sett
   const gradients = await GradientFiles.open(parameters.gradientPaths);
   try {
     const importance = await readImportance(parameters.importancePath);
-    const schemes = new Set(parameters.tensors.flatMap((tensor) => tensor.schemes));
-    await Promise.all([...schemes].map((scheme) => prepareCodebooks(engine, scheme)));
+    await prepareSchemes(
+      engine,
+      parameters.tensors.flatMap((tensor) => tensor.schemes),
+    );
     await inLanes(settings.threads, parameters.tensors, async ({ name, schemes: wanted }) => {
       const tensor = files.tensor(name);
       const place = parameters.grams?.[name] ?? null;
@@ -127,18 +124,16 @@ async function changeOf(
   engine: Engine,
   { rowLength }: StoredTensor,
   { items, values, importance }: Rows,
-  scheme: TensorType,
+  scheme: StorageType,
 ): Promise<Float32Array | null> {
   const rows = items.length;
-  const bytes = new Uint8Array(tensorByteLength(scheme, [rowLength, rows]));
+  const decoded = new Float32Array(values.length);
   try {
-    await encodeRows(engine, { type: scheme, values, rows, rowLength, importance }, bytes);
+    await throughScheme(engine, { scheme, values, rows, rowLength, importance }, decoded);
   } catch (error) {
     if (isOverflow(error)) return null;
     throw error;
   }
-  const decoded = new Float32Array(values.length);
-  await decodeRows(engine, { type: scheme, bytes, rows, rowLength }, decoded);
   return decoded;
 }
 

@@ -1,9 +1,9 @@
 /** @file What can be done to one tensor of the live model, so that its true cost can be measured. */
-import type { TensorType } from '@bitsmith/formats';
+import type { StorageType } from '../../plan/schemes.js';
 
 export type Change =
-  /** The bytes that a written file would hold in this scheme. */
-  | { readonly kind: 'scheme'; readonly scheme: TensorType }
+  /** What a written file would hold in this scheme: its bytes, or floats that equal what they decode to. */
+  | { readonly kind: 'scheme'; readonly scheme: StorageType }
   /** Gaussian noise with `relative` times the tensor's root mean square as its standard deviation. */
   | { readonly kind: 'noise'; readonly relative: number; readonly seed: number }
   /** All weights zero. */

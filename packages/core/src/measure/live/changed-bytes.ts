@@ -1,11 +1,14 @@
 /** @file In the engine: the bytes of a whole tensor after a change, where the live model can read them. */
-import { type ImportanceMatrix, tensorByteLength, type TensorType } from '@bitsmith/formats';
+import { type ImportanceMatrix, isTensorType, tensorByteLength, type TensorType } from '@bitsmith/formats';
 import { decodeRows, encodeRows } from '@bitsmith/ggml';
+import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from '../../encode/encode-rows.js';
 import { cutIntoSlabs, type Slab } from '../../encode/slabs.js';
+import { throughScheme } from '../../encode/through-scheme.js';
 import { nativeEngine } from '../../engine/session.js';
 import type { EngineSettings } from '../../engine/task-type.js';
 import type { StoredTensor, WeightFiles } from '../../model/weight-files.js';
+import type { StorageType } from '../../plan/schemes.js';
 import { inLanes } from '../../run/lanes.js';
 import { BytePool } from './byte-pool.js';
 import type { Change } from './change.js';
@@ -16,7 +19,7 @@ import { RowNoise } from './gaussian.js';
 const SLAB_WEIGHTS = 1 << 19;
 
 /** Types that hold edited values as fine as they are made; others get F32. */
-const floats: ReadonlySet<TensorType> = new Set<TensorType>(['F32', 'F16', 'BF16']);
+const editable: ReadonlySet<TensorType> = new Set<TensorType>(['F32', 'F16', 'BF16']);
 
 export interface ChangedTensor {
   readonly type: TensorType;
@@ -54,7 +57,7 @@ export async function changedBytes(
   const tensor = source.files.tensor(name);
   switch (change.kind) {
     case 'scheme':
-      return { type: change.scheme, bytes: await encodedOnce(source, tensor, change.scheme) };
+      return encodedOnce(source, tensor, change.scheme);
     case 'noise':
       return withNoise(source, tensor, change.relative, change.seed);
     case 'zero':
@@ -72,21 +75,30 @@ export async function changedBytes(
   }
 }
 
-/** The tensor's bytes in the scheme, from the cache where they are kept: those never go to the pool. */
+/**
+ * The tensor's bytes in the scheme, from the cache where they are kept: those never go to the pool. Where the engine does not know
+ * the scheme, the weights that it decodes to stand in its place, as F32: no smaller float holds all of them.
+ */
 async function encodedOnce(
   source: ChangeSource,
   tensor: StoredTensor,
-  scheme: TensorType,
-): Promise<Uint8Array> {
+  scheme: StorageType,
+): Promise<ChangedTensor> {
   const { encoded: cache, pool } = source;
-  const byteLength = tensorByteLength(scheme, tensor.shape);
-  if (!cache.takes(byteLength)) return encodeInto(source, tensor, scheme, pool.take(byteLength));
+  const type = isTensorType(scheme) ? scheme : 'F32';
+  const encode = async (into: Uint8Array): Promise<ChangedTensor> => {
+    if (isTensorType(scheme)) await encodeInto(source, tensor, scheme, into);
+    else await decodeInto(source, tensor, scheme, into);
+    return { type, bytes: into };
+  };
+  const byteLength = tensorByteLength(type, tensor.shape);
+  if (!cache.takes(byteLength)) return encode(pool.take(byteLength));
   const key = `${tensor.name} ${scheme}`;
   const kept = cache.get(key);
-  if (kept !== undefined) return kept;
-  const bytes = await encodeInto(source, tensor, scheme, cache.allocate(byteLength));
-  cache.keep(key, bytes);
-  return bytes;
+  if (kept !== undefined) return { type, bytes: kept };
+  const made = await encode(cache.allocate(byteLength));
+  cache.keep(key, made.bytes);
+  return made;
 }
 
 async function encodeInto(
@@ -94,7 +106,7 @@ async function encodeInto(
   tensor: StoredTensor,
   scheme: TensorType,
   bytes: Uint8Array,
-): Promise<Uint8Array> {
+): Promise<void> {
   const rowBytes = bytes.byteLength / tensor.rows;
   const weights = weightsFor(importance, tensor, scheme);
   const share = Math.ceil((tensor.rows * tensor.rowLength) / settings.threads);
@@ -106,7 +118,26 @@ async function encodeInto(
       lanes.push(lane);
     }
   });
-  return bytes;
+}
+
+/** The tensor's weights as the scheme gives them back, as floats. */
+async function decodeInto(
+  source: ChangeSource,
+  tensor: StoredTensor,
+  scheme: StorageType,
+  bytes: Uint8Array,
+): Promise<void> {
+  const engine = nativeEngine(source.settings);
+  const { rowLength } = tensor;
+  const floats = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const weights = columnWeights(source.importance, tensor);
+  for (const slab of slabsOf(tensor, SLAB_WEIGHTS)) {
+    const { firstRow, rows } = slab;
+    const values = await valuesOf(source, tensor, slab);
+    const importance = vectorOfRow(weights, tensor, firstRow);
+    const target = floats.subarray(firstRow * rowLength, (firstRow + rows) * rowLength);
+    await throughScheme(engine, { scheme, values, rows, rowLength, importance }, target);
+  }
 }
 
 /** The tensor with Gaussian noise, relative to the root mean square of its weights. */
@@ -141,7 +172,7 @@ async function edited(
   edit: (values: Float32Array, slab: Slab) => void,
 ): Promise<ChangedTensor> {
   const engine = nativeEngine(source.settings);
-  const type = floats.has(tensor.type) ? tensor.type : 'F32';
+  const type = editable.has(tensor.type) ? tensor.type : 'F32';
   const bytes = source.pool.take(tensorByteLength(type, tensor.shape));
   const rowBytes = bytes.byteLength / tensor.rows;
   for (const slab of slabsOf(tensor, SLAB_WEIGHTS)) {

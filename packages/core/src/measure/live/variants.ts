@@ -4,13 +4,13 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import type { Calibration } from '../../calibrate/calibrate.js';
-import { ENGINE_RELEASE } from '../../engine/release.js';
 import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
 import type { RunEvent, Work } from '../../run/events.js';
 import { type TaskIdentity, taskKey } from '../../run/store.js';
 import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
 import type { TensorChange, Variant } from './change.js';
+import { encoderVersion } from '../encoder-version.js';
 import { type Gathered, gatherMissing } from '../gather.js';
 import type { TrueLoss } from './variants-task.js';
 
@@ -58,7 +58,7 @@ export async function* gatherVariants(
     parameters: {
       changes: sorted(changes),
       contextTokens: text.contextTokens,
-      engine: ENGINE_RELEASE,
+      ...encoderVersion(changes.flatMap(({ change }) => (change.kind === 'scheme' ? change.scheme : []))),
     },
     inputs: {
       model: model.sha256,

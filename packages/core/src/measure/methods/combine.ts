@@ -3,8 +3,8 @@
  * away; shares are averaged with weights that are renormalised over the methods that ran, and for a tensor that a method does
  * not score (a block's method of a tensor outside of blocks) over those that score it.
  */
-import { bitsPerWeight, type TensorType } from '@bitsmith/formats';
 import type { MethodChoice, ScoreSet } from './method.js';
+import { bitsOf, type StorageType } from '../../plan/schemes.js';
 import { isQuick } from '../errors/quick-schemes.js';
 import type { Method, Score } from './score.js';
 
@@ -51,7 +51,7 @@ export function referenceScores(scores: readonly Score[]): ReadonlyMap<string, S
 /** From the reference; of two schemes of one size, the quick one that losses are measured at is nearer. */
 function distance({ scheme }: Score): number {
   if (scheme === null) return 0;
-  const bits = Math.abs(bitsPerWeight(scheme as TensorType) - REFERENCE_BITS);
+  const bits = Math.abs(bitsOf(scheme as StorageType) - REFERENCE_BITS);
   return isQuick(scheme) ? bits : bits + 1e-6;
 }
 

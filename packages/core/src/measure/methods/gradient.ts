@@ -3,11 +3,11 @@
  * each scheme's own encoder. One artifact a (tensor, scheme): another budget or scheme list measures only what is new.
  */
 import type { Calibration } from '../../calibrate/calibrate.js';
-import { ENGINE_RELEASE } from '../../engine/release.js';
 import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
 import type { RunEvent, Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
+import { encoderVersion } from '../encoder-version.js';
 import type { FisherPrice } from '../gradients/fisher.js';
 import { type Gathered, gatherMissing } from '../gather.js';
 import { describeGradients, type Gradients, measureGradients } from '../gradients/gradients.js';
@@ -78,7 +78,7 @@ export async function* gradientPrices(
     taskOf: ({ tensor, scheme }) => ({
       kind: 'gradient-price',
       version: 1,
-      parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, engine: ENGINE_RELEASE },
+      parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, ...encoderVersion([scheme]) },
       inputs: {
         model: model.sha256,
         importance: calibration.sha256,

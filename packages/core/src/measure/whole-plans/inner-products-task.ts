@@ -1,11 +1,12 @@
 /** @file In the engine: inner products of sequences' gradients with the changes that schemes make, all tensors at once. */
-import { tensorByteLength, type TensorType } from '@bitsmith/formats';
-import { decodeRows, encodeRows, type Engine } from '@bitsmith/ggml';
+import { decodeRows, type Engine } from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
+import { throughScheme } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { readImportance } from '../../io/read-importance.js';
 import { WeightFiles } from '../../model/weight-files.js';
+import type { StorageType } from '../../plan/schemes.js';
 import { inLanes } from '../../run/lanes.js';
 import { shapeOf } from '../gradients/gradient-task.js';
 import type { WeightChanges } from '../transformer/inner-products.js';
@@ -20,7 +21,7 @@ export type InnerProductsTask = TaskType<
     readonly seed: number;
     readonly sequences: readonly { readonly index: number; readonly tokens: Int32Array }[];
     /** Scheme by tensor; a tensor that is not named does not change. */
-    readonly schemes: Readonly<Record<string, TensorType>>;
+    readonly schemes: Readonly<Record<string, StorageType>>;
   },
   { readonly index: number; readonly products: Readonly<Record<string, number>> },
   null
@@ -90,10 +91,8 @@ async function schemeChanges(
         await files.readRows(name, firstRow + start, source);
         const values = new Float32Array(rows * rowLength);
         await decodeRows(engine, { type, bytes: source, rows, rowLength }, values);
-        const bytes = new Uint8Array(tensorByteLength(scheme, [rowLength, rows]));
-        await encodeRows(engine, { type: scheme, values, rows, rowLength, importance: vector }, bytes);
         const target = into.subarray(start * rowLength, (start + rows) * rowLength);
-        await decodeRows(engine, { type: scheme, bytes, rows, rowLength }, target);
+        await throughScheme(engine, { scheme, values, rows, rowLength, importance: vector }, target);
         for (let i = 0; i < target.length; i++) target[i] -= values[i];
       });
     },

@@ -1,10 +1,10 @@
 /** @file The audit of interactions on the model at hand: inner products of many sequences, an artifact each, then the tests. */
-import type { TensorType } from '@bitsmith/formats';
 import type { Calibration } from '../../calibrate/calibrate.js';
 import { ENGINE_RELEASE } from '../../engine/release.js';
 import { sha256 } from '../../io/hash.js';
 import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
+import type { SchemeId } from '../../plan/schemes.js';
 import type { Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
 import { spreadOrder } from '../../text/spread-order.js';
@@ -33,7 +33,7 @@ export async function* measureInteractions(
   refuseTooManySamples(samples, text);
   return yield* stage('measure', `interactions on ${text.name}`, async function* () {
     const schemes = Object.fromEntries(
-      wanted.map(({ tensor }): [string, TensorType] => [tensor.name, probeScheme(tensor)]),
+      wanted.map(({ tensor }): [string, SchemeId] => [tensor.name, probeScheme(tensor)]),
     );
     const positions = text.contextTokens;
     const firstScored = firstScoredPosition(positions);

@@ -1,0 +1,51 @@
+/**
+ * @file In the engine: weights as a scheme gives them back, decoded from the very codes that it would store. Schemes of GGUF are the
+ * engine's; affine codes are made here, with their ranges searched, by importance where there is one.
+ */
+import {
+  decodeAffine,
+  encodeAffine,
+  isTensorType,
+  tensorByteLength,
+  type TensorType,
+} from '@bitsmith/formats';
+import { decodeRows, encodeRows, type Engine, prepareCodebooks } from '@bitsmith/ggml';
+import { affineSpec } from '../plan/affine-schemes.js';
+import type { StorageType } from '../plan/schemes.js';
+
+export interface SchemeRequest {
+  readonly scheme: StorageType;
+  /** `rows` x `rowLength`, row by row; all finite. */
+  readonly values: Float32Array;
+  readonly rows: number;
+  readonly rowLength: number;
+  /** One weight per column. */
+  readonly importance?: Float32Array;
+}
+
+/**
+ * Fills `target` with the rows as the scheme gives them back.
+ * @throws BitsmithError as `encodeRows` of `@bitsmith/ggml` and `encodeAffine` of `@bitsmith/formats`
+ */
+export async function throughScheme(
+  engine: Engine,
+  { scheme, values, rows, rowLength, importance }: SchemeRequest,
+  target: Float32Array,
+): Promise<void> {
+  const spec = affineSpec(scheme);
+  if (spec !== undefined) {
+    const weights = importance ?? new Float32Array(rowLength).fill(1);
+    decodeAffine(encodeAffine({ values, rows, rowLength, importance: weights }, spec), target);
+    return;
+  }
+  const type = scheme as TensorType;
+  const bytes = new Uint8Array(tensorByteLength(type, [rowLength, rows]));
+  await encodeRows(engine, { type, values, rows, rowLength, importance }, bytes);
+  await decodeRows(engine, { type, bytes, rows, rowLength }, target);
+}
+
+/** Builds the codebooks of all schemes side by side: one by one they would leave the other cores waiting. */
+export async function prepareSchemes(engine: Engine, schemes: Iterable<StorageType>): Promise<void> {
+  const types = [...new Set(schemes)].filter(isTensorType);
+  await Promise.all(types.map((type) => prepareCodebooks(engine, type)));
+}
