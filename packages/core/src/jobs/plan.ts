@@ -14,6 +14,7 @@ import type { SourceModel } from '../model/types.js';
 import {
   applyFloors,
   applyLocks,
+  asRulePlan,
   type Budget,
   type CatalogueScheme,
   type Choice,
@@ -28,15 +29,19 @@ import {
   parseCouplings,
   parseFloor,
   parseLock,
+  parsePresetName,
   parseSchemes,
   type Plan,
   type PlanFile,
   planFromFile,
+  planFromPreset,
+  presetNamed,
   priceOptions,
   readPlanFile,
   refuseNoneLegal,
   refuseNotGguf,
   resolveBudget,
+  rulePrices,
   type SchemeId,
   storageOptions,
   type StorageType,
@@ -46,6 +51,7 @@ import {
   worthMeasuring,
   writePlanFile,
 } from '../plan/index.js';
+import { presetRecipes } from '../presets/recipes.js';
 import { withPresetFloor } from '../refine/preset-floor.js';
 import type { SchemeDemand } from '../plan/container.js';
 import { inRun, type RunContext, type RunOptions } from '../run/context.js';
@@ -79,6 +85,10 @@ export interface PlanOptions extends RunOptions, PricingOptions {
   readonly schemes?: readonly string[];
   /** A plan made earlier, perhaps edited: its schemes are taken as they are. */
   readonly planFile?: string;
+  /** A preset of llama.cpp, by its name: `Q4_K_M`. Tensors get the types that llama-quantize would give them. */
+  readonly preset?: string;
+  /** Tokens that a plan and the best preset of its size are compared on, at most; default 4,096. */
+  readonly floorTokens?: number;
   /** Where the plan goes as YAML. */
   readonly savePlan?: string;
   /** Where llama-quantize's `--tensor-type-file` goes. */
@@ -147,7 +157,8 @@ export async function* planModel(
   const allowed = parseSchemes(options.schemes);
   const inGguf = container === 'gguf' || options.tensorTypeFile !== undefined;
   if (inGguf) refuseNotGguf([...demandsOf(allowed), ...locks.map(demandOfLock)]);
-  if (options.planFile === undefined) parseBudget(budgetOf(options));
+  const preset = options.preset === undefined ? null : parsePresetName(options.preset);
+  if (options.planFile === undefined && preset === null) parseBudget(budgetOf(options));
   else refuseBudgetBesidePlan(options);
   refuseBadPricing(options);
   const corpus = await loadCorpus(options.text);
@@ -168,7 +179,7 @@ export async function* planModel(
   const frame: Frame = { model, storage, groups, headerBytes: headerBytes(model, dataset) };
   const planFile = options.planFile === undefined ? null : await loadPlanFile(options.planFile, model);
   if (inGguf) refuseNotGguf(demandsOfFile(planFile));
-  const budget = planFile === null ? budgetFor(options, frame) : null;
+  const budget = planFile === null && preset === null ? budgetFor(options, frame) : null;
   await refuseNonFiniteWeights(run, model);
   const texts = await prepareTexts(run, model, corpus, options);
   const calibration = yield* calibrationFor(run, model, texts, options);
@@ -185,11 +196,19 @@ export async function* planModel(
       locks: applied,
       groups,
     });
+  } else if (preset !== null) {
+    const named = presetNamed(preset, await presetRecipes(run, model), frame);
+    made = planFromPreset({ source, preset: named, storage, headerBytes: frame.headerBytes });
   } else {
-    pricing = yield* measureFor(run, frame, calibration, texts.search, budget as Budget, options);
-    const choices = priceOptions(storage, pricing.measured);
+    const byRules = options.method === 'rules';
+    if (!byRules)
+      pricing = yield* measureFor(run, frame, calibration, texts.search, budget as Budget, options);
+    const choices = priceOptions(storage, pricing?.measured ?? rulePrices(storage));
     made = makePlan({ source, choices, groups, budget: budget as Budget, headerBytes: frame.headerBytes });
-    made = yield* withPresetFloor(run, made, { ...frame, choices, calibration, search: texts.search });
+    if (byRules) made = asRulePlan(made, storage, frame.headerBytes);
+    const { floorTokens } = options;
+    const floor = { ...frame, choices, calibration, search: texts.search, floorTokens };
+    made = yield* withPresetFloor(run, made, floor);
   }
   await savePlan(made, model, options);
   const schemes = made.tensors.map(({ scheme }) => scheme as StorageType);
@@ -224,9 +243,17 @@ function budgetOf(options: PlanOptions): {
   return { size: options.size, bpw: options.bitsPerWeight, ratio: options.ratio };
 }
 
-/** A plan file has its own size: a budget beside it would be passed over in silence. */
+/** A plan file or a preset has its own size: a budget beside it would be passed over in silence. */
 function refuseBudgetBesidePlan(options: PlanOptions): void {
   refuseFloorsBesidePlan(options);
+  if (options.planFile !== undefined && options.preset !== undefined) {
+    throw new BitsmithError(
+      'arguments',
+      'PRESET_BESIDE_PLAN',
+      `expected a plan file or a preset, found both: --plan ${options.planFile} --preset ${options.preset}`,
+      { suggestion: 'Leave one of them out.' },
+    );
+  }
   refuseSchemesBesidePlan(options);
   const given = Object.entries(budgetOf(options)).filter(([, value]) => value !== undefined);
   if (given.length === 0) return;
@@ -234,8 +261,11 @@ function refuseBudgetBesidePlan(options: PlanOptions): void {
   throw new BitsmithError(
     'arguments',
     'BUDGET_BESIDE_PLAN',
-    `expected a plan file or a budget, found both: ${flags}`,
-    { suggestion: 'Leave the budget out to take the plan as it is, or the plan file to make a new plan.' },
+    `expected a plan file, a preset or a budget, found two of them: ${flags}`,
+    {
+      suggestion:
+        'Leave the budget out to take the plan or preset as it is, or keep the budget alone to make a new plan.',
+    },
   );
 }
 
@@ -245,7 +275,7 @@ function refuseFloorsBesidePlan({ floors = [] }: PlanOptions): void {
   throw new BitsmithError(
     'arguments',
     'FLOOR_BESIDE_PLAN',
-    `expected a plan file or floors, found both: ${floors.map((floor) => `--floor ${floor}`).join(' ')}`,
+    `expected a plan file, a preset or floors, found two of them: ${floors.map((floor) => `--floor ${floor}`).join(' ')}`,
     { suggestion: 'Leave the floors out and edit the plan file, or make a new plan with them.' },
   );
 }

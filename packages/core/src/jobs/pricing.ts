@@ -12,10 +12,13 @@ import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import { spreadChunks, spreadSamples, type TokenizedText } from '../text/tokenize.js';
 
-/** `gradient`: squared gradients of whole sequences. `probe`: one true loss a tensor, for any architecture. */
-export type PricingMethod = 'gradient' | 'probe';
+/**
+ * `gradient`: squared gradients of whole sequences. `probe`: one true loss a tensor, for any architecture. `rules`: names and
+ * depth alone, without a measurement.
+ */
+export type PricingMethod = 'gradient' | 'probe' | 'rules';
 
-const pricingMethods: readonly PricingMethod[] = ['gradient', 'probe'];
+const pricingMethods: readonly PricingMethod[] = ['gradient', 'probe', 'rules'];
 
 export interface PricingOptions {
   /** Default: gradients where they can be measured. */

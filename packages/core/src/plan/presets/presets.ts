@@ -90,6 +90,33 @@ export function presetPlans(
     .toSorted((a, b) => a.bytes - b.bytes);
 }
 
+/** What a preset must respect to be a plan that the user could get. */
+export interface PresetFrame {
+  readonly storage: readonly TensorOptions[];
+  readonly groups?: readonly CouplingGroup[];
+  readonly headerBytes: number;
+}
+
+/**
+ * One preset as a plan, for a user who names it.
+ * @throws BitsmithError `PRESET_EXCLUDED` where what else the user asked for leaves it out
+ */
+export function presetNamed(name: PresetName, recipes: PresetRecipes, frame: PresetFrame): Preset {
+  const { storage, groups, headerBytes } = frame;
+  const [found] = presetPlans(
+    new Map([[name, recipes.get(name) ?? new Map()]]),
+    storage,
+    headerBytes,
+    groups,
+  );
+  if (found !== undefined) return found;
+  throw planError(
+    'PRESET_EXCLUDED',
+    `${name} stores some tensor in a scheme that the allowed schemes or couplings leave out`,
+    { found: name, suggestion: 'Leave --schemes and --couple out beside --preset.' },
+  );
+}
+
 function isShared({ tensors }: CouplingGroup, schemes: Preset['schemes']): boolean {
   return new Set(tensors.map((tensor) => schemes.get(tensor))).size === 1;
 }
