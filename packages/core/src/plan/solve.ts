@@ -4,10 +4,9 @@
  * search over what the bound leaves open repairs it. Same input, same answer: there is no clock and no randomness in it.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import { solveCore } from './knapsack/core.js';
+import { solveParts } from './knapsack/branch.js';
 import { frontierOf } from './knapsack/frontier.js';
 import type { Frontier, KnapsackItem } from './knapsack/frontier.js';
-import { relax } from './knapsack/relaxation.js';
 
 /**
  * Partial plans the exact search may make before it settles for the best found and the bound proven: about 0.1 s. Models of
@@ -58,15 +57,14 @@ export function solve(
   }
 
   const capacity = reachable(frontiers, smallest, capacityBytes);
-  const relaxation = relax(frontiers, capacity);
-  const { positions, lowerBound, exact } = solveCore(frontiers, capacity, relaxation, workLimit);
+  const { positions, lowerBound, exact, rate } = solveParts(frontiers, capacity, workLimit);
   const picked = frontiers.map(({ index }, choice) => index[positions[choice]]);
   const chosen = picked.map((candidate, choice) => choices[choice].candidates[candidate]);
   const bytes = chosen.reduce((sum, candidate) => sum + candidate.bytes, 0);
   const klNats = chosen.reduce((sum, candidate) => sum + candidate.klNats, 0);
   const proven = exact ? klNats : Math.min(lowerBound, klNats);
   const gap = klNats > 0 ? (klNats - proven) / klNats : 0;
-  return { picked, bytes, klNats, lowerBound: proven, gap, natsPerByte: relaxation.rate };
+  return { picked, bytes, klNats, lowerBound: proven, gap, natsPerByte: rate };
 }
 
 /**

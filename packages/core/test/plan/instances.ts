@@ -31,6 +31,22 @@ export function transformerLike(seed: number, tensors: number, schemes: number):
   return withRange(choices);
 }
 
+/** Two large tables, and experts of one size whose prices differ little but for their sensitivity. */
+export function mixtureLike(seed: number, tensors: number, schemes: number): Instance {
+  const random = randomFrom(seed);
+  const quality = bitsPerWeight.map(() => Math.exp(0.2 * gaussian(random)));
+  const choices = Array.from({ length: tensors }, (_, index) => {
+    const weights = 65536 * (index < 2 ? 200 : 1);
+    const sensitivity = weights * 1e-7 * Math.exp(1.3 * gaussian(random));
+    const candidates = bitsPerWeight.slice(0, schemes).map((bits, scheme) => ({
+      bytes: Math.ceil((weights * bits) / 8 / 32) * 32,
+      klNats: sensitivity * quality[scheme] * 4 ** -bits * Math.exp(0.05 * gaussian(random)),
+    }));
+    return { candidates };
+  });
+  return withRange(choices);
+}
+
 export function withRange(choices: readonly KnapsackChoice[]): Instance {
   const sum = (pick: (...bytes: number[]) => number) =>
     choices.reduce((total, { candidates }) => total + pick(...candidates.map(({ bytes }) => bytes)), 0);

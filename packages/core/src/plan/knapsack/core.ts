@@ -7,14 +7,12 @@
  * bound among the dropped ones is what remains proven.
  */
 import type { Frontier } from './frontier.js';
-import type { Relaxation } from './relaxation.js';
+import { FREE, type Relaxation } from './relaxation.js';
 import { StateList } from './states.js';
 
 /** Costs are sums of rounded numbers: a plan that is better by less than this is not better. */
 const RELATIVE_TOLERANCE = 1e-12;
 const LEAST_STATES_A_STAGE = 64;
-/** Part of the work that the narrow search may use. */
-const NARROW_SHARE = 0.1;
 
 /** A candidate of a core choice, relative to the choice's place in the relaxed plan. */
 interface Move {
@@ -41,52 +39,34 @@ interface Outlook {
   readonly savable: number;
 }
 
-export interface CoreSolution {
+/** A plan: where every choice stands, and what that costs. */
+interface KnownPlan {
   readonly positions: Int32Array;
-  /** No plan within the capacity costs less, up to rounding. */
-  readonly lowerBound: number;
-  /** True when nothing was dropped: the plan is the best there is. */
-  readonly exact: boolean;
-}
-
-interface SearchResult extends CoreSolution {
   readonly cost: number;
 }
 
-/**
- * Searches twice: a narrow search first, for a good plan at little work, because the better the known plan, the smaller the
- * core that the thorough search has to look at.
- */
-export function solveCore(
-  frontiers: readonly Frontier[],
-  capacity: number,
-  relaxation: Relaxation,
-  workLimit: number,
-): CoreSolution {
-  let solution: SearchResult = {
-    ...relaxation.greedy,
-    lowerBound: relaxation.lowerBound,
-    exact: relaxation.greedy.cost === relaxation.lowerBound,
-  };
-  for (const share of [NARROW_SHARE, 1 - NARROW_SHARE]) {
-    if (solution.exact) break;
-    const { lowerBound } = solution;
-    solution = searchCore(frontiers, capacity, relaxation, solution, workLimit * share);
-    solution = { ...solution, lowerBound: Math.max(solution.lowerBound, lowerBound) };
-  }
-  return solution;
+interface CoreResult extends KnownPlan {
+  /** No plan of this part costs less, up to rounding. */
+  readonly lowerBound: number;
+  /** True when nothing was dropped: no plan of this part is better than the one returned. */
+  readonly exact: boolean;
+  /** Partial plans that were made. */
+  readonly work: number;
 }
 
-/** Looks for a plan better than `known`; returns that or the known one. */
-function searchCore(
+/**
+ * Looks for a plan better than `known`; returns that or the known one.
+ * @param part a relaxed plan, and the positions that are decided (`FREE` for the others)
+ */
+export function searchCore(
   frontiers: readonly Frontier[],
   capacity: number,
-  relaxation: Relaxation,
-  known: SearchResult,
+  part: { readonly relaxation: Relaxation; readonly fixed: Int32Array },
+  known: KnownPlan,
   workLimit: number,
-): SearchResult {
-  const { base, baseBytes, baseCost } = relaxation;
-  const core = coreChoices(frontiers, relaxation, known.cost - relaxation.lowerBound);
+): CoreResult {
+  const { base, baseBytes, baseCost, lowerBound } = part.relaxation;
+  const core = coreChoices(frontiers, part.relaxation, part.fixed, known.cost - lowerBound);
   const outlooks = outlooksOf(core);
   const tolerance = RELATIVE_TOLERANCE * Math.abs(known.cost);
   const search = new CoreSearch(baseBytes - capacity, known.cost - baseCost, tolerance);
@@ -105,6 +85,7 @@ function searchCore(
     cost: search.best + baseCost,
     lowerBound: Math.min(search.best, search.leastDropped) + baseCost,
     exact: search.leastDropped >= search.best,
+    work: workLimit - workLeft,
   };
 }
 
@@ -112,10 +93,12 @@ function searchCore(
 function coreChoices(
   frontiers: readonly Frontier[],
   { base, rate }: Relaxation,
+  fixed: Int32Array,
   allowance: number,
 ): readonly CoreChoice[] {
   const core: CoreChoice[] = [];
   for (const [choice, { bytes, cost }] of frontiers.entries()) {
+    if (fixed[choice] !== FREE) continue;
     const at = base[choice];
     const moves: Move[] = [];
     let leastReducedCost = Infinity;

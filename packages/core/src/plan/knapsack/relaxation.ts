@@ -2,10 +2,13 @@
  * @file The relaxed knapsack: with divisible steps the best plan walks the hulls of all choices in order of nats saved per
  * byte until the capacity is full (Sinha and Zoltners, "The multiple-choice knapsack problem", 1979). That gives the
  * exchange rate between bytes and nats (the Lagrange multiplier), a bound that no real plan beats, and, with the steps that
- * still fit, a first real plan.
+ * still fit, a first real plan. Choices may be decided beforehand: the rest is relaxed around them.
  */
 import { slope } from './frontier.js';
 import type { Frontier } from './frontier.js';
+
+/** Stands for the position of a choice that is not decided yet. */
+export const FREE = -1;
 
 export interface Relaxation {
   /** Position of every choice where the walk met its first step that did not fit. */
@@ -14,78 +17,116 @@ export interface Relaxation {
   readonly baseCost: number;
   /** Nats per byte at that point; 0 when everything fits. */
   readonly rate: number;
+  /** The step that did not fit; null when everything fits. */
+  readonly breakStep: { readonly choice: number; readonly bytes: number } | null;
   /** No plan within the capacity costs less. */
   readonly lowerBound: number;
   /** A plan within the capacity: the base plus every later step that fits. */
   readonly greedy: { readonly positions: Int32Array; readonly cost: number };
 }
 
-interface Steps {
+/** The hull steps of all choices in the order of the walk: steepest first; ties by choice, then along the hull. */
+export interface HullSteps {
   readonly choice: Int32Array;
   /** Index into the choice's hull of the step's start. */
   readonly corner: Int32Array;
   readonly slope: Float64Array;
-  readonly order: Int32Array;
+  /** Bytes and cost more after the step. */
+  readonly bytes: Float64Array;
+  readonly cost: Float64Array;
+  /** Bytes of a typical step; 0 without steps. */
+  readonly medianBytes: number;
 }
 
-/** The cheapest plan in bytes must fit the capacity. */
-export function relax(frontiers: readonly Frontier[], capacity: number): Relaxation {
-  const steps = steepestFirst(frontiers);
-  const corner = new Int32Array(frontiers.length);
-  let bytes = 0;
-  let cost = 0;
-  for (const frontier of frontiers) {
-    bytes += frontier.bytes[0];
-    cost += frontier.cost[0];
-  }
-
-  let base: Pick<Relaxation, 'base' | 'baseBytes' | 'baseCost' | 'rate' | 'lowerBound'> | null = null;
-  for (const step of steps.order) {
+/**
+ * Relaxes what is free.
+ * @param fixed position of every decided choice, `FREE` for the others
+ * @returns null when even the smallest candidates do not fit
+ */
+export function relax(
+  frontiers: readonly Frontier[],
+  capacity: number,
+  steps: HullSteps,
+  fixed: Int32Array,
+): Relaxation | null {
+  const walk = startOf(frontiers, fixed);
+  if (walk.bytes > capacity) return null;
+  let base: Omit<Relaxation, 'greedy'> | null = null;
+  for (let step = 0; step < steps.choice.length; step++) {
     const choice = steps.choice[step];
-    if (corner[choice] !== steps.corner[step]) continue;
-    const { hull, bytes: sizes, cost: costs } = frontiers[choice];
-    const from = hull[corner[choice]];
-    const to = hull[corner[choice] + 1];
-    const moreBytes = sizes[to] - sizes[from];
-    if (bytes + moreBytes > capacity) {
+    if (fixed[choice] !== FREE || walk.corner[choice] !== steps.corner[step]) continue;
+    const moreBytes = steps.bytes[step];
+    if (walk.bytes + moreBytes > capacity) {
       base ??= {
-        base: positionsOf(frontiers, corner),
-        baseBytes: bytes,
-        baseCost: cost,
+        base: positionsOf(frontiers, walk.corner, fixed),
+        baseBytes: walk.bytes,
+        baseCost: walk.cost,
         rate: steps.slope[step],
-        lowerBound: cost - steps.slope[step] * (capacity - bytes),
+        breakStep: { choice, bytes: moreBytes },
+        lowerBound: walk.cost - steps.slope[step] * (capacity - walk.bytes),
       };
       continue;
     }
-    bytes += moreBytes;
-    cost += costs[to] - costs[from];
-    corner[choice]++;
+    walk.bytes += moreBytes;
+    walk.cost += steps.cost[step];
+    walk.corner[choice]++;
   }
-  const positions = positionsOf(frontiers, corner);
-  base ??= { base: positions, baseBytes: bytes, baseCost: cost, rate: 0, lowerBound: cost };
+  const { bytes: baseBytes, cost } = walk;
+  const positions = positionsOf(frontiers, walk.corner, fixed);
+  base ??= { base: positions, baseBytes, baseCost: cost, rate: 0, breakStep: null, lowerBound: cost };
   return { ...base, greedy: { positions, cost } };
 }
 
-/** Every hull step of every choice, steepest first; ties by choice, then along the hull. */
-function steepestFirst(frontiers: readonly Frontier[]): Steps {
+/** Where the walk begins: everything at its smallest, but for what is decided. */
+function startOf(
+  frontiers: readonly Frontier[],
+  fixed: Int32Array,
+): { corner: Int32Array; bytes: number; cost: number } {
+  let bytes = 0;
+  let cost = 0;
+  for (let choice = 0; choice < frontiers.length; choice++) {
+    const position = fixed[choice] === FREE ? 0 : fixed[choice];
+    bytes += frontiers[choice].bytes[position];
+    cost += frontiers[choice].cost[position];
+  }
+  return { corner: new Int32Array(frontiers.length), bytes, cost };
+}
+
+function positionsOf(frontiers: readonly Frontier[], corner: Int32Array, fixed: Int32Array): Int32Array {
+  return Int32Array.from(frontiers, ({ hull }, choice) =>
+    fixed[choice] === FREE ? hull[corner[choice]] : fixed[choice],
+  );
+}
+
+export function sortedSteps(frontiers: readonly Frontier[]): HullSteps {
   const count = frontiers.reduce((sum, { hull }) => sum + hull.length - 1, 0);
-  const choice = new Int32Array(count);
-  const corner = new Int32Array(count);
+  const choices = new Int32Array(count);
+  const corners = new Int32Array(count);
   const slopes = new Float64Array(count);
-  let step = 0;
-  for (const [index, { bytes, cost, hull }] of frontiers.entries()) {
-    for (let k = 0; k + 1 < hull.length; k++, step++) {
-      choice[step] = index;
-      corner[step] = k;
-      slopes[step] = slope(bytes, cost, hull[k], hull[k + 1]);
+  let next = 0;
+  for (const [choice, { bytes, cost, hull }] of frontiers.entries()) {
+    for (let corner = 0; corner + 1 < hull.length; corner++, next++) {
+      choices[next] = choice;
+      corners[next] = corner;
+      slopes[next] = slope(bytes, cost, hull[corner], hull[corner + 1]);
     }
   }
   const order = Int32Array.from({ length: count }, (_, index) => index).sort(
     (a, b) => slopes[b] - slopes[a] || a - b,
   );
-  return { choice, corner, slope: slopes, order };
-}
-
-function positionsOf(frontiers: readonly Frontier[], corner: Int32Array): Int32Array {
-  return Int32Array.from(frontiers, ({ hull }, index) => hull[corner[index]]);
+  const change = (of: 'bytes' | 'cost'): Float64Array =>
+    Float64Array.from(order, (step) => {
+      const frontier = frontiers[choices[step]];
+      const { hull } = frontier;
+      return frontier[of][hull[corners[step] + 1]] - frontier[of][hull[corners[step]]];
+    });
+  const bytes = change('bytes');
+  return {
+    choice: order.map((step) => choices[step]),
+    corner: order.map((step) => corners[step]),
+    slope: Float64Array.from(order, (step) => slopes[step]),
+    bytes,
+    cost: change('cost'),
+    medianBytes: count === 0 ? 0 : bytes.toSorted()[count >> 1],
+  };
 }
