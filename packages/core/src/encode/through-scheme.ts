@@ -1,17 +1,12 @@
 /**
  * @file In the engine: weights as a scheme gives them back, decoded from the very codes that it would store. Schemes of GGUF are the
- * engine's; affine codes are made here, with their ranges searched, by importance where there is one.
+ * engine's; affine codes are made on threads of this process, with their ranges searched, by importance where there is one.
  */
-import {
-  decodeAffine,
-  encodeAffine,
-  isTensorType,
-  tensorByteLength,
-  type TensorType,
-} from '@bitsmith/formats';
+import { isTensorType, tensorByteLength, type TensorType } from '@bitsmith/formats';
 import { decodeRows, encodeRows, type Engine, prepareCodebooks } from '@bitsmith/ggml';
 import { affineSpec } from '../plan/affine-schemes.js';
 import type { StorageType } from '../plan/schemes.js';
+import { throughAffine } from './affine-lanes.js';
 
 export interface SchemeRequest {
   readonly scheme: StorageType;
@@ -35,8 +30,7 @@ export async function throughScheme(
   const spec = affineSpec(scheme);
   if (spec !== undefined) {
     const weights = importance ?? new Float32Array(rowLength).fill(1);
-    decodeAffine(encodeAffine({ values, rows, rowLength, importance: weights }, spec), target);
-    return;
+    return throughAffine({ values, rows, rowLength, importance: weights }, spec, target);
   }
   const type = scheme as TensorType;
   const bytes = new Uint8Array(tensorByteLength(type, [rowLength, rows]));

@@ -46,6 +46,6 @@ function unknown(found: string, name = ''): Error {
   return planError('SCHEME_UNKNOWN', `--schemes: expected schemes or families of them, found ${found}`, {
     expected: `some of ${listed}`,
     found,
-    suggestion: `${meant}Families and schemes: ${listed}.`,
+    suggestion: `${meant}bitsmith plan --help names the families.`,
   });
 }

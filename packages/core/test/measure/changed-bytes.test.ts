@@ -1,10 +1,20 @@
 import path from 'node:path';
-import { decodeFloats, MemorySource, readBytes } from '@bitsmith/formats';
+import {
+  decodeAffine,
+  decodeFloats,
+  encodeAffine,
+  encodeFloats,
+  importanceWeights,
+  isTensorType,
+  MemorySource,
+  readBytes,
+} from '@bitsmith/formats';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readImportance } from '../../src/io/read-importance.js';
 import type { Change } from '../../src/measure/live/change.js';
 import { changedBytes, changeSource } from '../../src/measure/live/changed-bytes.js';
 import { WeightFiles } from '../../src/model/weight-files.js';
+import { affineSpec } from '../../src/plan/affine-schemes.js';
 import { type Damageable, damageable } from '../support/damage.js';
 import { golden } from '../support/jobs.js';
 import { temporaryFolder } from '../support/temporary.js';
@@ -26,6 +36,7 @@ async function changed(tensor: string, change: Change, threads = 2): Promise<Uin
     const source = changeSource(files, importance, { threads, verbose: false });
     const { type, bytes } = await changedBytes(source, tensor, change);
     if (change.kind !== 'scheme') expect(type).toBe('BF16');
+    else expect(type).toBe(isTensorType(change.scheme) ? change.scheme : 'F32');
     return bytes.slice();
   } finally {
     await files.close();
@@ -84,4 +95,26 @@ test('a tensor of zeros', async () => {
 test('a scheme has the same bytes for any number of threads', async () => {
   const scheme = { kind: 'scheme', scheme: 'Q3_K' } as const;
   expect(Buffer.compare(await changed(down, scheme, 1), await changed(down, scheme, 2))).toBe(0);
+});
+
+describe('affine schemes', () => {
+  test.each([
+    [down, 'affine4-g64'],
+    ['output.weight', 'affine2-row'],
+    [down, 'int8'],
+  ] as const)('put into %s as %s what their codes decode to, exactly', async (tensor, scheme) => {
+    const importance = await readImportance(path.join(golden, 'orator-8m.imatrix.gguf'));
+    const { shape } = sound.header.tensors.find(({ name }) => name === tensor)!;
+    const [rowLength, rows] = shape;
+    const entry = importance.entries.get(tensor)!;
+    const encoded = encodeAffine(
+      { values: floats(await stored(tensor)), rows, rowLength, importance: importanceWeights(entry) },
+      affineSpec(scheme)!,
+    );
+    const change = { kind: 'scheme', scheme } as const;
+    const bytes = await changed(tensor, change);
+    // Compared as bytes: of arrays so long, equality number by number takes seconds.
+    expect(Buffer.compare(bytes, encodeFloats('F32', decodeAffine(encoded)))).toBe(0);
+    expect(Buffer.compare(await changed(tensor, change, 1), bytes)).toBe(0);
+  });
 });

@@ -127,17 +127,19 @@ async function decodeInto(
   scheme: StorageType,
   bytes: Uint8Array,
 ): Promise<void> {
+  const { threads } = source.settings;
   const engine = nativeEngine(source.settings);
   const { rowLength } = tensor;
   const floats = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   const weights = columnWeights(source.importance, tensor);
-  for (const slab of slabsOf(tensor, SLAB_WEIGHTS)) {
+  const share = Math.ceil((tensor.rows * rowLength) / threads);
+  await inLanes(threads, slabsOf(tensor, Math.min(SLAB_WEIGHTS, share)), async (slab) => {
     const { firstRow, rows } = slab;
     const values = await valuesOf(source, tensor, slab);
     const importance = vectorOfRow(weights, tensor, firstRow);
     const target = floats.subarray(firstRow * rowLength, (firstRow + rows) * rowLength);
     await throughScheme(engine, { scheme, values, rows, rowLength, importance }, target);
-  }
+  });
 }
 
 /** The tensor with Gaussian noise, relative to the root mean square of its weights. */
