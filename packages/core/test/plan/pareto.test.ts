@@ -1,0 +1,121 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { couplingGroups, mergeCoupled } from '../../src/plan/coupling.js';
+import { paretoCurve } from '../../src/plan/pareto.js';
+import { solve } from '../../src/plan/solve.js';
+import { choicesOf, smallLlama } from './models.js';
+
+const tensors = smallLlama(4);
+const parameterCount = tensors.reduce((sum, { elements }) => sum + elements, 0);
+const headerBytes = 3000;
+const groups = couplingGroups(tensors, ['qkv', 'gate-up']);
+
+const curveOf = (seed: number, coupled = false) => {
+  const choices = choicesOf(tensors, undefined, seed);
+  return { choices, ...paretoCurve({ choices, groups: coupled ? groups : [], headerBytes, parameterCount }) };
+};
+
+describe('paretoCurve', () => {
+  it('loses less with every byte, from the smallest plan to the one that loses nothing', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 1000 }), fc.boolean(), (seed, coupled) => {
+        const { points, curve } = curveOf(seed, coupled);
+        for (const list of [points, curve]) {
+          for (let index = 1; index < list.length; index++) {
+            expect(list[index].bytes).toBeGreaterThan(list[index - 1].bytes);
+            expect(list[index].klNats).toBeLessThan(list[index - 1].klNats);
+          }
+        }
+        expect(points[0].bytes).toBe(curve[0].bytes);
+        expect(curve.at(-1)?.priceSum).toBeCloseTo(0, 12);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('has corners that are the best plans of their sizes', () => {
+    for (const coupled of [false, true]) {
+      const { choices, curve } = curveOf(3, coupled);
+      const merged = mergeCoupled(choices, coupled ? groups : []);
+      for (const { bytes, priceSum } of curve.filter((_, index) => index % 9 === 0)) {
+        const solution = solve(merged, bytes - headerBytes);
+        expect(solution.klNats).toBeCloseTo(priceSum, 12);
+        expect(solution.bytes).toBe(bytes - headerBytes);
+      }
+    }
+  });
+
+  it('never has an exact point above the curve or below its own bound', () => {
+    const { points, curve } = curveOf(5);
+    for (const { bytes, priceSum, lowerBound, gap } of points) {
+      const smaller = curve.filter((corner) => corner.bytes <= bytes);
+      expect(priceSum).toBeLessThanOrEqual((smaller.at(-1)?.priceSum ?? Infinity) * (1 + 1e-12));
+      expect(lowerBound).toBeLessThanOrEqual(priceSum);
+      expect(gap).toBeLessThan(1e-3);
+    }
+  });
+
+  it('gives points that can be asked for: their bytes as a budget give the same plan', () => {
+    const { choices, points } = curveOf(7);
+    for (const { bytes, priceSum } of points) {
+      const again = solve(choices, bytes - headerBytes);
+      expect(again.bytes).toBe(bytes - headerBytes);
+      expect(again.klNats).toBe(priceSum);
+    }
+  });
+
+  it('reads totals through the fit', () => {
+    const choices = choicesOf(tensors);
+    const readTotal = (sum: number) => ({ klNats: sum * (1 + 2 * sum), low: sum, high: 2 * sum });
+    const { points, curve, presets } = paretoCurve({
+      choices,
+      headerBytes,
+      parameterCount,
+      readTotal,
+      presets: [
+        {
+          name: 'mine',
+          bytes: 10 ** 9,
+          schemes: new Map(choices.map(({ tensor, candidates }) => [tensor, candidates[0].scheme])),
+        },
+      ],
+    });
+    for (const { priceSum, klNats, low, high } of [...points, ...curve]) {
+      expect({ klNats, low, high }).toEqual(readTotal(priceSum));
+    }
+    expect(presets[0].klNats).toBe(readTotal(presets[0].priceSum as number).klNats);
+  });
+
+  it('puts presets beside the best plan of their bytes, and says where one has no price', () => {
+    const choices = choicesOf(tensors);
+    const uniform = (name: string) => {
+      const taken = choices.map(({ tensor, candidates }) => {
+        const candidate = candidates.find(({ scheme }) => scheme === name) ?? candidates.at(-1);
+        return { tensor, ...(candidate as (typeof candidates)[number]) };
+      });
+      return {
+        name,
+        bytes: headerBytes + taken.reduce((sum, { bytes }) => sum + bytes, 0),
+        schemes: new Map(taken.map(({ tensor, scheme }) => [tensor, scheme])),
+        klNats: taken.reduce((sum, { klNats }) => sum + klNats, 0),
+      };
+    };
+    const named = [uniform('Q6_K'), uniform('Q4_K')];
+    const unpriced = { ...uniform('Q3_K'), schemes: new Map([['token_embd.weight', 'Q4_K']]) };
+    const { presets } = paretoCurve({ choices, headerBytes, parameterCount, presets: [...named, unpriced] });
+    expect(presets.map(({ name }) => name)).toEqual(['Q3_K', 'Q4_K', 'Q6_K']);
+    for (const { name, bytes, priceSum, plan } of presets.slice(1)) {
+      expect(priceSum).toBeCloseTo(named.find((each) => each.name === name)?.klNats ?? 0, 12);
+      expect(plan?.bytes).toBeLessThanOrEqual(bytes);
+      expect(plan?.priceSum).toBeLessThanOrEqual(priceSum as number);
+    }
+    expect(presets[0]).toMatchObject({ priceSum: null, klNats: null });
+    const tiny = paretoCurve({
+      choices,
+      headerBytes,
+      parameterCount,
+      presets: [{ ...unpriced, bytes: 5000 }],
+    });
+    expect(tiny.presets[0].plan).toBeNull();
+  });
+});
