@@ -65,7 +65,7 @@ describe('the price of errors', () => {
         const { klNats } = priceOfErrors(
           fisher,
           all(fisher.rows),
-          rowErrors(change, fisher.columnShares),
+          { errors: rowErrors(change, fisher.columnShares) },
           labels,
         );
         const mean = (of: (one: Squares) => Float32Array, place: number): number =>
@@ -90,7 +90,12 @@ describe('the price of errors', () => {
       { rows: r.map((value) => value * columnSum), columns: c.map((value) => value * rowSum) },
     ]);
     const change = Float64Array.from({ length: 30 }, () => gaussian(random));
-    const { klNats } = priceOfErrors(fisher, all(fisher.rows), rowErrors(change, fisher.columnShares), 4);
+    const { klNats } = priceOfErrors(
+      fisher,
+      all(fisher.rows),
+      { errors: rowErrors(change, fisher.columnShares) },
+      4,
+    );
     const exact =
       change.reduce((sum, d, place) => sum + r[Math.floor(place / 5)] * c[place % 5] * d * d, 0) / 8;
     expect(klNats / exact).toBeCloseTo(1, 5);
@@ -99,7 +104,10 @@ describe('the price of errors', () => {
     const even = tensorFisher([squares]);
     const flat = rowErrors(new Float64Array(30).fill(0.3), even.columnShares);
     const sum = squares.squares.reduce((a, b) => a + b, 0);
-    expect(priceOfErrors(even, all(even.rows), flat, 4).klNats / ((sum * 0.09) / 8)).toBeCloseTo(1, 5);
+    expect(priceOfErrors(even, all(even.rows), { errors: flat }, 4).klNats / ((sum * 0.09) / 8)).toBeCloseTo(
+      1,
+      5,
+    );
   });
 
   test('from sampled rows, has no bias over samplings', () => {
@@ -108,7 +116,7 @@ describe('the price of errors', () => {
     const squares = randomSquares(rows, 3, random);
     const errors = Float64Array.from({ length: rows }, () => random() ** 2);
     const fisher = tensorFisher([squares]);
-    const exact = priceOfErrors(fisher, all(fisher.rows), errors, 5).klNats;
+    const exact = priceOfErrors(fisher, all(fisher.rows), { errors }, 5).klNats;
     const prices = Array.from({ length: 3000 }, () => {
       const order = Array.from({ length: rows }, (_, row) => row)
         .map((row) => ({ row, key: random() }))
@@ -119,12 +127,7 @@ describe('the price of errors', () => {
         12,
         Float64Array.from(order, (row) => fisher.rows[row]),
       ).map(({ row, hits }) => ({ row: order[row], hits }));
-      return priceOfErrors(
-        fisher,
-        sample,
-        sample.map(({ row }) => errors[row]),
-        5,
-      ).klNats;
+      return priceOfErrors(fisher, sample, { errors: sample.map(({ row }) => errors[row]) }, 5).klNats;
     });
     const mean = prices.reduce((a, b) => a + b, 0) / prices.length;
     const spread = Math.sqrt(prices.reduce((sum, price) => sum + (price - mean) ** 2, 0) / prices.length);
@@ -136,7 +139,7 @@ describe('the price of errors', () => {
     const fisher = tensorFisher([{ rows: new Float32Array(40), columns: new Float32Array(6) }]);
     const errors = new Float64Array(40).fill(1);
     for (const sample of [all(fisher.rows), sampleRows(40, 8, fisher.rows)])
-      expect(priceOfErrors(fisher, sample, errors, 3)).toEqual({ klNats: 0, standardError: 0 });
+      expect(priceOfErrors(fisher, sample, { errors }, 3)).toEqual({ klNats: 0, standardError: 0 });
   });
 
   test('takes what rounding leaves below zero for zero', () => {
@@ -151,11 +154,54 @@ describe('the price of errors', () => {
         { row: 0, hits: 2 },
         { row: 1, hits: 1 },
       ],
-      [1, 1],
+      { errors: [1, 1] },
       1,
     );
     expect(klNats).toBe(0.5);
     expect(standardError).toBe(0);
+  });
+
+  test('prices what goes along the weights by the derivative along them', () => {
+    const random = randomFrom(5);
+    const [rows, columns, labels] = [7, 6, 3];
+    const squares = [1, 2].map(() => randomSquares(rows, columns, random));
+    const growth = [2.5, -1.5];
+    const fisher = tensorFisher(
+      squares.map((one, index) => ({ ...one, growth: Float32Array.of(growth[index]) })),
+    );
+    const sums = (a: Float64Array, b: Float64Array): Float64Array =>
+      Float64Array.from({ length: rows }, (_, row) =>
+        fisher.columnShares.reduce((sum, share, column) => {
+          const place = row * columns + column;
+          return sum + share * a[place] * b[place];
+        }, 0),
+      );
+    const weights = Float64Array.from({ length: rows * columns }, () => gaussian(random));
+    const priceOf = (change: Float64Array): number =>
+      priceOfErrors(
+        fisher,
+        all(fisher.rows),
+        {
+          errors: sums(change, change),
+          along: { sizes: sums(weights, weights), products: sums(weights, change) },
+        },
+        labels,
+      ).klNats;
+    // All along: the derivative's square alone.
+    const shrunk = weights.map((weight) => -0.1 * weight);
+    const together = (0.01 * (2.5 ** 2 + 1.5 ** 2)) / 2 / (2 * labels);
+    expect(priceOf(shrunk) / together).toBeCloseTo(1, 5);
+    // Across: weight by weight, as without growth.
+    const other = Float64Array.from({ length: rows * columns }, () => gaussian(random));
+    const weighed = (a: Float64Array, b: Float64Array): number =>
+      sums(a, b).reduce((sum, value, row) => sum + fisher.rows[row] * value, 0);
+    const part = weighed(weights, other) / weighed(weights, weights);
+    const across = other.map((value, place) => value - part * weights[place]);
+    const plain = priceOfErrors(fisher, all(fisher.rows), { errors: sums(across, across) }, labels).klNats;
+    expect(priceOf(across) / plain).toBeCloseTo(1, 5);
+    // Both at once add up.
+    const both = across.map((value, place) => value + shrunk[place]);
+    expect(priceOf(both) / (plain + together)).toBeCloseTo(1, 5);
   });
 
   test('carries the standard error of its mean over sequences', () => {
@@ -168,7 +214,7 @@ describe('the price of errors', () => {
     );
     const mean = alone.reduce((a, b) => a + b, 0) / 6;
     const variance = alone.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 5;
-    const { klNats, standardError } = priceOfErrors(fisher, all(fisher.rows), errors, 5);
+    const { klNats, standardError } = priceOfErrors(fisher, all(fisher.rows), { errors }, 5);
     expect(klNats).toBeCloseTo(mean, 6);
     expect(standardError).toBeCloseTo(Math.sqrt(variance / 6), 6);
   });

@@ -23,6 +23,8 @@ export interface WeightProduct {
   /** [inputs, positions] */
   readonly input: GraphNode;
   /** [outputs, positions] */
+  readonly output: GraphNode;
+  /** [outputs, positions] */
   readonly outputGradient: GraphNode;
 }
 
@@ -58,8 +60,9 @@ export class Tape {
   linear(weight: DifferentiableWeight, x: GraphNode): GraphNode {
     const { graph } = this;
     this.read.set(weight.name, x);
-    return this.step(graph.multiply(weight.forward, x), (dy) => {
-      this.found.push({ name: weight.name, input: x, outputGradient: dy });
+    const y = graph.multiply(weight.forward, x);
+    return this.step(y, (dy) => {
+      this.found.push({ name: weight.name, input: x, output: y, outputGradient: dy });
       if (weight.transposed !== null) this.accumulate(x, graph.multiply(weight.transposed, dy));
     });
   }

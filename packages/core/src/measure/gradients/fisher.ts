@@ -3,6 +3,10 @@
  * small change dW is, per token, KL = 1/(2T) sum_ij E[G_ij^2] dW_ij^2 (the Fisher information of whole sequences of T labels, squared
  * per sequence, so that what positions do together is in it). E[G^2] is kept as rank 1, E[G_ij^2] ~ r_i c_j / sum(r), from
  * the means of its row and column sums: a row vector and a column vector a tensor.
+ *
+ * That takes the errors of different weights as independent. Rounding to few levels is not quite: it makes all of a matrix
+ * smaller, dW = g W + R with a small g < 0 and R across W, and what all weights do together adds up. So the part along W is
+ * priced by the derivative along W, <G, W>, and only R weight by weight: KL = 1/(2T) (g^2 E[<G, W>^2] + sum_ij E[G_ij^2] R_ij^2).
  */
 import { standardErrorOfMean } from '../standard-error.js';
 import type { SquaredGradient } from '../transformer/squared-gradient.js';
@@ -15,11 +19,16 @@ export interface TensorFisher {
   readonly columnShares: Float32Array;
   /** r_i of every sequence by itself. */
   readonly sequenceRows: readonly Float32Array[];
+  /** <G, W>^2 of every sequence; empty where growth is not told apart. */
+  readonly sequenceGrowth: readonly number[];
   /** sum(r). */
   readonly total: number;
 }
 
-export function tensorFisher(sequences: readonly Pick<SquaredGradient, 'rows' | 'columns'>[]): TensorFisher {
+export function tensorFisher(
+  sequences: readonly (Pick<SquaredGradient, 'rows' | 'columns'> &
+    Partial<Pick<SquaredGradient, 'growth'>>)[],
+): TensorFisher {
   const rows = meanOf(sequences.map((sequence) => sequence.rows));
   const columns = meanOf(sequences.map((sequence) => sequence.columns));
   // Rounding leaves a tied embedding's sums a little below zero where two gradients cancel.
@@ -29,7 +38,13 @@ export function tensorFisher(sequences: readonly Pick<SquaredGradient, 'rows' | 
   const columnShares = Float32Array.from(columns, (value) =>
     columnTotal === 0 ? 0 : Math.max(0, value) / columnTotal,
   );
-  return { rows, columnShares, sequenceRows: sequences.map((sequence) => sequence.rows), total };
+  return {
+    rows,
+    columnShares,
+    sequenceRows: sequences.map((sequence) => sequence.rows),
+    sequenceGrowth: sequences.flatMap(({ growth }) => (growth === undefined ? [] : [growth[0] ** 2])),
+    total,
+  };
 }
 
 /**
@@ -55,6 +70,19 @@ export interface WeighedRow {
   readonly hits: number;
 }
 
+/** What a scheme does to the sampled rows, summed over the columns. */
+export interface RowChanges {
+  /** e_i = sum_j (c_j / sum c) dW_ij^2 */
+  readonly errors: ArrayLike<number>;
+  /** The part along W, where it is priced by itself. */
+  readonly along?: {
+    /** sum_j (c_j / sum c) W_ij^2 */
+    readonly sizes: ArrayLike<number>;
+    /** sum_j (c_j / sum c) W_ij dW_ij */
+    readonly products: ArrayLike<number>;
+  };
+}
+
 /** An expected loss with its standard error over sequences. */
 export interface FisherPrice {
   readonly klNats: number;
@@ -62,27 +90,43 @@ export interface FisherPrice {
 }
 
 /**
- * 1/(2T) sum_i r_i e_i with e_i = sum_j (c_j / sum c) dW_ij^2, from the errors of rows sampled in proportion to r.
- * @param errors e_i of the sampled rows
+ * 1/(2T) sum_i r_i e_i, from the errors of rows sampled in proportion to r; what goes along W by its own derivative.
  * @param labels T, the labels of a sequence
  */
 export function priceOfErrors(
   fisher: TensorFisher,
   sample: readonly WeighedRow[],
-  errors: ArrayLike<number>,
+  changes: RowChanges,
   labels: number,
 ): FisherPrice {
   const hits = sample.reduce((sum, item) => sum + item.hits, 0);
   if (hits === 0) return { klNats: 0, standardError: 0 };
   const factor = fisher.total / (2 * labels * hits);
-  const ofSequence = fisher.sequenceRows.map((rows) => {
+  const growth = growthOf(fisher, sample, changes);
+  const errors = sample.map((_, index) => {
+    const along = growth === 0 ? 0 : growth ** 2 * (changes.along?.sizes[index] ?? 0);
+    return Math.max(0, changes.errors[index] - along);
+  });
+  const together = fisher.sequenceGrowth.map((square) => (growth ** 2 * square) / (2 * labels));
+  const ofSequence = fisher.sequenceRows.map((rows, sequence) => {
     let sum = 0;
     sample.forEach(({ row, hits: times }, index) => {
       if (fisher.rows[row] > 0) sum += (times * errors[index] * rows[row]) / fisher.rows[row];
     });
-    return factor * sum;
+    return factor * sum + (together[sequence] ?? 0);
   });
-  let klNats = 0;
+  let klNats = together.reduce((sum, nats) => sum + nats, 0) / Math.max(1, together.length);
   sample.forEach(({ hits: times }, index) => (klNats += factor * times * errors[index]));
   return { klNats, standardError: standardErrorOfMean(ofSequence) ?? 0 };
+}
+
+/** g, by least squares in the Fisher's own weights; 0 where growth is not told apart. */
+function growthOf(fisher: TensorFisher, sample: readonly WeighedRow[], { along }: RowChanges): number {
+  if (along === undefined || fisher.sequenceGrowth.length === 0) return 0;
+  let [product, size] = [0, 0];
+  sample.forEach(({ hits }, index) => {
+    product += hits * along.products[index];
+    size += hits * along.sizes[index];
+  });
+  return size > 0 ? product / size : 0;
 }

@@ -58,7 +58,7 @@ export async function* measureGradients(
   const chunks = spreadOrder(text.chunks.length).slice(0, samples);
   const taskOf = (index: number): TaskIdentity => ({
     kind: 'sequence-gradient',
-    version: 2,
+    version: 3,
     parameters: { index, positions, firstScored, seed: run.seed, engine: ENGINE_RELEASE },
     inputs: { model: model.sha256, tokens: tokensHash({ chunks: [text.chunks[index]] }) },
   });

@@ -18,6 +18,7 @@ import {
   type FisherPrice,
   outputMoments,
   priceOfErrors,
+  type RowChanges,
   type TensorFisher,
   tensorFisher,
   type WeighedRow,
@@ -86,8 +87,8 @@ export const runPrices: TaskHandler<PriceTask> = async (parameters, report, sett
       const prices: Record<string, FisherPrice | null> = {};
       for (const scheme of wanted) {
         const change = await changeOf(engine, tensor, rows, scheme);
-        const errors = change === null ? null : await errorsOf(engine, tensor, rows, change, fisher, gram);
-        const price = errors === null ? null : priceOfErrors(fisher, rows.items, errors, parameters.labels);
+        const changes = change === null ? null : await changesOf(engine, tensor, rows, change, fisher, gram);
+        const price = changes === null ? null : priceOfErrors(fisher, rows.items, changes, parameters.labels);
         prices[scheme] = price !== null && Number.isFinite(price.klNats) ? price : null;
       }
       report({ tensor: name, prices });
@@ -137,18 +138,28 @@ async function changeOf(
   return decoded;
 }
 
-/** The weighed error of each sampled row. */
-async function errorsOf(
+/** What the scheme does to each sampled row, weighed. */
+async function changesOf(
   engine: Engine,
   { rowLength }: StoredTensor,
   { items, values }: Rows,
   decoded: Float32Array,
   fisher: TensorFisher,
   gram: Float32Array | null,
-): Promise<ArrayLike<number>> {
+): Promise<RowChanges> {
   const rows = items.length;
-  if (gram === null) return weightedRowErrors(values, decoded, rows, rowLength, fisher.columnShares);
-  return await gramRowErrors(engine, values, decoded, rows, rowLength, gram);
+  if (gram !== null) return { errors: await gramRowErrors(engine, values, decoded, rows, rowLength, gram) };
+  const distance = (a: Float32Array, b: Float32Array): Float64Array =>
+    weightedRowErrors(a, b, rows, rowLength, fisher.columnShares);
+  const nothing = new Float32Array(values.length);
+  const [errors, sizes, after] = [
+    distance(values, decoded),
+    distance(values, nothing),
+    distance(decoded, nothing),
+  ];
+  // |W + dW|^2 = |W|^2 + 2 W dW + |dW|^2
+  const products = errors.map((error, row) => (after[row] - sizes[row] - error) / 2);
+  return { errors, along: { sizes, products } };
 }
 
 /** dW_i H dW_i' of every row i. */

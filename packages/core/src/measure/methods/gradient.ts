@@ -77,7 +77,7 @@ export async function* gradientPrices(
     items: pairs,
     taskOf: ({ tensor, scheme }) => ({
       kind: 'gradient-price',
-      version: 1,
+      version: 2,
       parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, ...encoderVersion([scheme]) },
       inputs: {
         model: model.sha256,

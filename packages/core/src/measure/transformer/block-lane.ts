@@ -8,7 +8,12 @@ import { BlockLeaves, buildBlock } from './block.js';
 import type { BlockWeights } from './block-weights.js';
 import { storeInnerProduct } from './inner-products.js';
 import type { BlockShape, TransformerShape } from './shape.js';
-import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
+import {
+  emptySquaredGradient,
+  type SquaredGradient,
+  storeGrowth,
+  storeSquaredGradient,
+} from './squared-gradient.js';
 import { alignedFloats, type WeightArray } from './weights.js';
 
 export interface LaneSettings {
@@ -123,8 +128,11 @@ export class BlockLane {
     const y = this.build(tape, block, x);
     const dx = tape.backward(y, graph.leaf(this.outputGradient, ...y.shape), x);
     graph.store(dx, this.inputGradient);
-    for (const product of tape.products)
-      storeSquaredGradient(graph, product, this.squared.get(product.name) as SquaredGradient);
+    for (const product of tape.products) {
+      const into = this.squared.get(product.name) as SquaredGradient;
+      storeSquaredGradient(graph, product, into);
+      storeGrowth(graph, product, into);
+    }
     this.storeInnerProducts(graph, tape);
     return graph;
   }

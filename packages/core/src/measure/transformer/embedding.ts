@@ -52,11 +52,12 @@ export class EmbeddingRows {
   }
 }
 
-/** Adds the embedding's squares to those of a sequence. `gradient` is that of the stream before the first block. */
+/** Adds the embedding's squares to those of a sequence. `gradient` is that of `stream`, the one before the first block. */
 export function meetEmbedding(
   model: TransformerShape,
   vocabulary: number,
   tokens: Int32Array,
+  stream: Float32Array,
   gradient: Float32Array,
   headRows: OwnRows | null,
   into: Map<string, SquaredGradient>,
@@ -76,6 +77,7 @@ export function meetEmbedding(
     }
     squared.rows[token] += change;
   }
+  for (let i = 0; i < stream.length; i++) squared.growth[0] += stream[i] * gradient[i];
   into.set(NAME, squared);
 }
 
@@ -105,5 +107,6 @@ function empty(inputs: number, outputs: number): SquaredGradient {
     rows: new Float32Array(outputs),
     columns: new Float32Array(inputs),
     energy: new Float32Array(outputs),
+    growth: new Float32Array(1),
   };
 }

@@ -1,11 +1,11 @@
-/** @file The squared gradients of one sequence as a safetensors file: three vectors a tensor, and the labels drawn. */
+/** @file The squared gradients of one sequence as a safetensors file: four vectors a tensor, and the labels drawn. */
 import { layoutSafetensors, readSafetensors, writeSafetensors } from '@bitsmith/formats';
 import { FileSource } from '../../io/file-source.js';
 import { writeFresh } from '../../io/file-sink.js';
 import type { SequenceGradients } from './sequence-gradients.js';
 import type { SquaredGradient } from './squared-gradient.js';
 
-const parts = ['rows', 'columns', 'energy'] as const;
+const parts = ['rows', 'columns', 'energy', 'growth'] as const;
 
 export async function writeGradients(path: string, { labels, squared }: SequenceGradients): Promise<void> {
   const arrays = new Map<string, Float32Array | Int32Array>([['labels', labels]]);
@@ -64,6 +64,7 @@ export class GradientFiles {
         rows: await this.vector(sequence, `${tensor}/rows`),
         columns: await this.vector(sequence, `${tensor}/columns`),
         energy: await this.vector(sequence, `${tensor}/energy`),
+        growth: await this.vector(sequence, `${tensor}/growth`),
       })),
     );
   }

@@ -5,7 +5,12 @@
 import { ComputeGraph, Tape } from '@bitsmith/ggml';
 import type { PassSettings } from './blocks.js';
 import { storeInnerProduct } from './inner-products.js';
-import { emptySquaredGradient, type SquaredGradient, storeSquaredGradient } from './squared-gradient.js';
+import {
+  emptySquaredGradient,
+  type SquaredGradient,
+  storeSquaredGradient,
+  sumOfProducts,
+} from './squared-gradient.js';
 import { alignedFloats, type WeightArray } from './weights.js';
 
 /** The head's gradient in the rows of a sequence's own tokens, [tokens, width] in `tokens`' order. */
@@ -78,6 +83,9 @@ export class HeadLane {
     const { x, y } = normed(this.normBack, tape);
     const gradient = this.normBack.leaf(this.hiddenGradient, width, positions);
     this.normBack.store(tape.backward(y, gradient, x), this.stream);
+    // dY . Y of all logits, by way of what they are made of: dY . W h = W' dY . h.
+    const hidden = this.normBack.leaf(this.hidden, width, positions);
+    this.normBack.store(sumOfProducts(this.normBack, hidden, gradient), this.squared.growth);
   }
 
   get byteLength(): number {
@@ -158,9 +166,11 @@ export class HeadLane {
     return { tokens: own, values };
   }
 
-  async end(stream: Float32Array, signal?: AbortSignal): Promise<void> {
+  /** Back to the stream, when all slabs are; adds the growth. */
+  async end(stream: Float32Array, into: SquaredGradient, signal?: AbortSignal): Promise<void> {
     await this.normBack.compute({ signal });
     stream.set(this.stream);
+    into.growth.set(this.squared.growth);
   }
 
   dispose(): void {

@@ -149,7 +149,7 @@ export class Head {
       await this.there(entry, 0, signal);
       this.turn(entry);
       await this.back(entry, 0, signal);
-      await entry.lane.end(entry.item.stream, signal);
+      await entry.lane.end(entry.item.stream, entry.squared, signal);
     });
   }
 
@@ -169,7 +169,7 @@ export class Head {
       await this.loadChange(first);
       await inLanes(busy.length, busy, (entry) => this.back(entry, first, signal));
     }
-    await inLanes(busy.length, busy, ({ lane, item }) => lane.end(item.stream, signal));
+    await inLanes(busy.length, busy, ({ lane, item, squared }) => lane.end(item.stream, squared, signal));
   }
 
   private async there({ lane, item, logits }: BusyLane, first: number, signal?: AbortSignal): Promise<void> {

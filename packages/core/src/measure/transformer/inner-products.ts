@@ -4,6 +4,7 @@
  * together.
  */
 import type { ComputeGraph, GraphNode, WeightProduct } from '@bitsmith/ggml';
+import { sumOfProducts } from './squared-gradient.js';
 
 /** dW of tensors. */
 export interface WeightChanges {
@@ -18,7 +19,5 @@ export function storeInnerProduct(
   change: GraphNode,
   into: Float32Array,
 ): void {
-  const positions = input.shape[1];
-  const each = graph.sumRows(graph.times(graph.multiply(change, input), outputGradient));
-  graph.store(graph.sumRows(graph.reshape(each, positions, 1)), into);
+  graph.store(sumOfProducts(graph, graph.multiply(change, input), outputGradient), into);
 }

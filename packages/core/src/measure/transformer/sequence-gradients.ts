@@ -94,11 +94,13 @@ export class SequencePass {
       await this.timed('backward', this.backward(streams, kept, gradients, inner, signal));
       for (const [at, { tokens }] of sequences.entries())
         await this.embedding.addInner(tokens, streams[at], inner[at]);
+      const looked = await Promise.all(sequences.map(({ tokens }) => this.embedding.look(tokens)));
       sequences.forEach(({ tokens }, at) =>
         meetEmbedding(
           model,
           this.embedding.vocabulary,
           tokens,
+          looked[at],
           streams[at],
           found[at].ownRows,
           gradients[at],
@@ -168,8 +170,13 @@ export class SequencePass {
         lane.outputGradient.set(stream);
         await lane.backward(block, signal);
         stream.set(lane.inputGradient);
-        for (const [part, { rows, columns, energy }] of lane.squared) {
-          const copy = { rows: rows.slice(), columns: columns.slice(), energy: energy.slice() };
+        for (const [part, { rows, columns, energy, growth }] of lane.squared) {
+          const copy = {
+            rows: rows.slice(),
+            columns: columns.slice(),
+            energy: energy.slice(),
+            growth: growth.slice(),
+          };
           gradients[at].set(blockTensorName(index, part), copy);
         }
         for (const [part, [product]] of lane.inner) inner[at].set(blockTensorName(index, part), product);

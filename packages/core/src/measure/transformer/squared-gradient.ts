@@ -5,7 +5,8 @@
  *     rows_i    = sum_j G_ij^2 = dY_i (X'X) dY_i'      columns_j = sum_i G_ij^2 = X_j (dY'dY) X_j'
  *
  * Either G is made and squared, or, where the matrix is large against the sequence, the sums come from the Gram matrices of
- * the positions, [T, T], and G is never made. Beside them `energy_i` = sum_t dY_it^2, which knows nothing of other positions.
+ * the positions, [T, T], and G is never made. Beside them `energy_i` = sum_t dY_it^2, which knows nothing of other positions, and
+ * <G, W> = sum_t dY_t . Y_t, the derivative by the matrix's own size: encoders shrink what they round, all weights together.
  */
 import type { ComputeGraph, GraphNode, WeightProduct } from '@bitsmith/ggml';
 import { alignedFloats } from './weights.js';
@@ -18,6 +19,8 @@ export interface SquaredGradient {
   readonly columns: Float32Array;
   /** [outputs]: the token-level second moment of the output's gradient, summed over positions. */
   readonly energy: Float32Array;
+  /** <G, W>, one number. */
+  readonly growth: Float32Array;
 }
 
 export function emptySquaredGradient(inputs: number, outputs: number): SquaredGradient {
@@ -25,10 +28,11 @@ export function emptySquaredGradient(inputs: number, outputs: number): SquaredGr
     rows: alignedFloats(outputs),
     columns: alignedFloats(inputs),
     energy: alignedFloats(outputs),
+    growth: alignedFloats(1),
   };
 }
 
-/** Adds to the graph what fills `into`. */
+/** Adds to the graph what fills `into`, its growth excepted. */
 export function storeSquaredGradient(
   graph: ComputeGraph,
   { input, outputGradient }: Pick<WeightProduct, 'input' | 'outputGradient'>,
@@ -42,6 +46,21 @@ export function storeSquaredGradient(
   graph.store(rows, into.rows);
   graph.store(columns, into.columns);
   graph.store(graph.sumRows(graph.square(dy)), into.energy);
+}
+
+/** Adds to the graph what puts <G, W> into `into`. */
+export function storeGrowth(
+  graph: ComputeGraph,
+  { output, outputGradient }: Pick<WeightProduct, 'output' | 'outputGradient'>,
+  into: SquaredGradient,
+): void {
+  graph.store(sumOfProducts(graph, output, outputGradient), into.growth);
+}
+
+/** sum_ij A_ij B_ij of two matrices, as one number. */
+export function sumOfProducts(graph: ComputeGraph, a: GraphNode, b: GraphNode): GraphNode {
+  const each = graph.sumRows(graph.times(a, b));
+  return graph.sumRows(graph.reshape(each, a.shape[1], 1));
 }
 
 /** Multiplications of one way against the other. */

@@ -94,6 +94,39 @@ describe('inner products of gradients and changes equal finite differences along
   });
 });
 
+describe('the growth of a matrix is the inner product with the matrix itself', () => {
+  const names: readonly TinyFamily[] = [
+    'llama with biases, stretched',
+    'llama, tied, with frequencies of its own',
+    'gemma3 with bent logits and a pattern of two',
+    'phi3',
+  ];
+  test.each(names)('%s', async (name) => {
+    const shape: TinyShape = tinyFamilies[name];
+    const file = path.join(folder, `growth-${names.indexOf(name)}.gguf`);
+    await writeTinyTransformer(file, shape, 9);
+    const sequence = { index: 2, tokens: tinyTokens(POSITIONS, shape.vocabulary, 4) };
+    const files = await WeightFiles.open([file]);
+    const changes: WeightChanges = {
+      rows: async (tensor, firstRow, into) => {
+        const { type, rowLength } = files.tensor(tensor);
+        expect(type).toBe('F32');
+        await files.readRows(tensor, firstRow, new Uint8Array(into.buffer, into.byteOffset, into.byteLength));
+        expect(into.length % rowLength).toBe(0);
+      },
+    };
+    await using opened = await openPass(engine, file, { positions: POSITIONS, firstScored: 1, changes });
+    const [{ inner, squared }] = await opened.pass.run([sequence]);
+    await files.close();
+    expect(new Set(squared.keys())).toEqual(new Set(inner.keys()));
+    const largest = Math.max(...[...inner.values()].map(Math.abs));
+    expect(largest).toBeGreaterThan(0.1);
+    // A tied matrix has rows of its own in the embedding scaled by the family: both say the same.
+    for (const [tensor, { growth }] of squared)
+      expect(Math.abs(growth[0] - (inner.get(tensor) as number)) / largest).toBeLessThan(1e-4);
+  });
+});
+
 describe('Gram matrices', () => {
   const shape: TinyShape = tinyFamilies['llama with biases, stretched'];
   const file = path.join(folder, 'grams.gguf');
