@@ -78,12 +78,16 @@ writes the GGUF, and measures on that file what it cost.
 
 ${modelHelp}
 
-One of --size, --bpw and --ratio is needed, or a --plan; of several budgets the tightest holds. An interrupted run
-keeps what it finished: the same command continues it.
+A budget is needed, or a --plan. Of several, the tightest holds: --size, --bpw, --ratio and --memory say how large the file may
+be, --max-kl, --max-ppl-increase and --min-cosine what it may lose; with these the smallest file that meets them is
+written, confirmed on text that nothing was tuned on. An interrupted run keeps what it finished: the same command
+continues it.
 
   bitsmith quantize MODEL --size 1.2GB
   bitsmith quantize MODEL --bpw 3.5 -o OUT.gguf
   bitsmith quantize MODEL --ratio 5 --lock 'output=Q8_0'
+  bitsmith quantize MODEL --memory 8GB --context 8192 --kv-type Q8_0
+  bitsmith quantize MODEL --max-kl 0.01
   bitsmith quantize MODEL --plan PLAN.yaml`,
   },
 });
@@ -162,7 +166,8 @@ const analyze = buildCommand<AnalyzeFlags, [string], CliContext>({
       },
       scores: optional('Write all scores as Parquet', 'FILE', text),
       workMemory: workMemoryFlag,
-      memory: optional('The same as --work-memory: an analysis has no memory budget', 'SIZE', text),
+      // An analysis has no budget, so that the short name can only mean this.
+      memory: { ...workMemoryFlag, hidden: true },
       plans: optional(
         'Whole plans to measure, to predict others by; 0: none (default: 6)',
         'N',

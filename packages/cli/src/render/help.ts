@@ -75,7 +75,7 @@ function groupedFlags(
     '-h, --help'.length,
   );
   return groups.flatMap(([title, names]) => {
-    const present = names.filter((name) => flags[name] !== undefined);
+    const present = names.filter((name) => flags[name] !== undefined && flags[name].hidden !== true);
     const entries = present.map((name) => [labels(name), flags[name].brief] as const);
     if (title === 'Messages') entries.push(['-h, --help', 'Print this']);
     return entries.length === 0 ? [] : [[paint.bold(title), ...definitions(entries, terminal, width)]];

@@ -12,9 +12,17 @@ import { cutIntoSlabs, type Slab } from './slabs.js';
 
 export type VerifyTask = TaskType<
   { readonly files: readonly string[]; readonly outputPath: string },
-  { readonly tensor: string; readonly elements: number; readonly relativeError: number },
+  { readonly tensor: string; readonly elements: number } & WrittenWeights,
   null
 >;
+
+/** A tensor of the written file beside the source's. */
+export interface WrittenWeights {
+  /** Root of sum (w - w')^2 / sum w^2. */
+  readonly relativeError: number;
+  /** sum w w' / root of (sum w^2 sum w'^2); 1 for a tensor that is kept. */
+  readonly cosine: number;
+}
 
 const SLAB_WEIGHTS = 1 << 18;
 const NEGLIGIBLE_WEIGHT = 1e-7;
@@ -26,11 +34,11 @@ export const runVerify: TaskHandler<VerifyTask> = async ({ files, outputPath }, 
   try {
     refuseOtherTensors(source, output, outputPath);
     await inLanes(settings.threads, source.names, async (name) => {
-      const relativeError = await relativeErrorOf(engine, source, output, name);
+      const written = await compare(engine, source, output, name);
       report({
         tensor: name,
         elements: source.tensor(name).rows * source.tensor(name).rowLength,
-        relativeError,
+        ...written,
       });
     });
     return null;
@@ -50,13 +58,13 @@ function refuseOtherTensors(source: WeightFiles, output: WeightFiles, path: stri
   }
 }
 
-/** Root of sum (w - w')^2 / sum w^2 over the whole tensor. */
-async function relativeErrorOf(
+/** Over the whole tensor. */
+async function compare(
   engine: Engine,
   source: WeightFiles,
   output: WeightFiles,
   name: string,
-): Promise<number> {
+): Promise<WrittenWeights> {
   const tensor = source.tensor(name);
   const written = output.tensor(name);
   if (tensor.rows !== written.rows || tensor.rowLength !== written.rowLength) {
@@ -66,6 +74,8 @@ async function relativeErrorOf(
   }
   let squaredError = 0;
   let squares = 0;
+  let squaresAfter = 0;
+  let product = 0;
   for (const slab of cutIntoSlabs({ ...tensor, rowsPerMatrix: tensor.rows }, SLAB_WEIGHTS)) {
     if (tensor.type === written.type) {
       await refuseOtherBytes(source, output, name, slab);
@@ -77,6 +87,8 @@ async function relativeErrorOf(
       const difference = before[i] - after[i];
       squaredError += difference * difference;
       squares += before[i] * before[i];
+      squaresAfter += after[i] * after[i];
+      product += before[i] * after[i];
     }
   }
   // Weights below this are zero to the half-precision scales of most schemes, and to the model.
@@ -86,7 +98,14 @@ async function relativeErrorOf(
   const relative = squares === 0 ? Math.sqrt(squaredError) : Math.sqrt(squaredError / squares);
   if (!Number.isFinite(relative))
     throw broken(`expected finite weights in ${name} of the written file, found NaN or infinity`);
-  return relative;
+  return { relativeError: relative, cosine: cosineOf(squaredError, squares, squaresAfter, product) };
+}
+
+/** Exactly 1 where nothing changed: roots of the same sums are rounded. */
+function cosineOf(squaredError: number, squares: number, squaresAfter: number, product: number): number {
+  if (squaredError === 0) return 1;
+  const length = Math.sqrt(squares) * Math.sqrt(squaresAfter);
+  return length === 0 ? 0 : Math.min(1, product / length);
 }
 
 /** A tensor that is kept must be kept exactly. */

@@ -3,10 +3,11 @@ import { BitsmithError } from '@bitsmith/formats';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
+import type { WrittenWeights } from './verify-task.js';
 import { againAfterCrash, stage, streamed } from '../run/work.js';
 
-/** Relative weight error of each tensor of the written file. */
-export type WeightErrors = ReadonlyMap<string, number>;
+/** What became of the weights of each tensor. */
+export type WrittenTensors = ReadonlyMap<string, WrittenWeights>;
 
 /** The coarsest schemes (1.6 bits, weighted by importance) stay below this; weights in the wrong place come near 1.4. */
 const LARGEST_RELATIVE_ERROR = 1.2;
@@ -16,16 +17,16 @@ export async function* verifyWeights(
   run: RunContext,
   model: SourceModel,
   outputPath: string,
-): Work<WeightErrors> {
+): Work<WrittenTensors> {
   return yield* stage('verify', 'the written file, decoded', async function* () {
-    const errors = new Map<string, number>();
+    const written = new Map<string, WrittenWeights>();
     yield* streamed<RunEvent, null>((emit) =>
       againAfterCrash(
-        () => decodeAll(run, model, outputPath, errors, emit),
+        () => decodeAll(run, model, outputPath, written, emit),
         (error) => emit({ type: 'note', level: 'warning', message: error.message }),
       ),
     );
-    for (const [tensor, error] of errors) {
+    for (const [tensor, { relativeError: error }] of written) {
       if (error > LARGEST_RELATIVE_ERROR) {
         throw new BitsmithError(
           'validation',
@@ -38,7 +39,7 @@ export async function* verifyWeights(
         );
       }
     }
-    return { result: errors, summary: `${errors.size} tensors decoded`, cached: false };
+    return { result: written, summary: `${written.size} tensors decoded`, cached: false };
   });
 }
 
@@ -46,7 +47,7 @@ function decodeAll(
   run: RunContext,
   model: SourceModel,
   outputPath: string,
-  errors: Map<string, number>,
+  written: Map<string, WrittenWeights>,
   emit: (event: RunEvent) => void,
 ): Promise<null> {
   const total = model.parameterCount;
@@ -56,8 +57,8 @@ function decodeAll(
     { files: model.files.map((file) => file.path), outputPath },
     {
       signal: run.signal,
-      onEvent: ({ tensor, elements, relativeError }) => {
-        errors.set(tensor, relativeError);
+      onEvent: ({ tensor, elements, relativeError, cosine }) => {
+        written.set(tensor, { relativeError, cosine });
         done += elements;
         emit({ type: 'progress', stage: 'verify', done, total, unit: 'weights', item: tensor });
       },

@@ -51,10 +51,11 @@ import { spreadChunks, spreadSamples, type TokenizedText } from '../text/tokeniz
 import { refuseSource, refuseUnwritable } from './output.js';
 import { calibrationFor, type PlanOptions, prepareTexts, wantedOf } from './plan.js';
 import { DEFAULT_PROBE_TOKENS } from './pricing.js';
+import type { WishOptions } from './wishes.js';
 
 export interface AnalyzeOptions extends Omit<
   PlanOptions,
-  'size' | 'bitsPerWeight' | 'ratio' | 'locks' | 'planFile' | 'savePlan' | 'tensorTypeFile' | 'method'
+  keyof WishOptions | 'locks' | 'planFile' | 'savePlan' | 'tensorTypeFile' | 'method'
 > {
   /** Where the importance matrix goes (GGUF, as llama-quantize reads it); default: only in the store. */
   readonly output?: string;

@@ -7,9 +7,9 @@ import { encode } from '../encode/encode.js';
 import { refuseTooLittleSpace, UnfinishedOutput } from '../encode/unfinished-output.js';
 import { verifyWeights } from '../encode/verify.js';
 import { evaluateFile } from '../evaluate/evaluate.js';
-import type { Evaluation } from '../evaluate/types.js';
 import { sha256File } from '../io/hash.js';
 import { ggufTypes } from '../plan/container.js';
+import type { QualityAttempt } from '../plan/quality.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Stage, Work } from '../run/events.js';
 import { MemoryWatch } from '../run/memory.js';
@@ -18,8 +18,10 @@ import { describeVersions } from '../run/versions.js';
 import { timed } from '../run/work.js';
 import { firstChunks, type TokenizedText } from '../text/tokenize.js';
 import { layoutOutput } from '../write/gguf.js';
+import { type CheckedFile, meetQuality } from './meet-quality.js';
 import { refuseSource, refuseUnwritable } from './output.js';
 import { type PlanOptions, type PlannedModel, planModel } from './plan.js';
+import { refuseUnconfirmed } from './wishes.js';
 
 export interface QuantizeOptions extends PlanOptions {
   /** The file to write; default `NAME-PLAN.gguf` in the working folder. */
@@ -47,14 +49,11 @@ async function* quantizeIn(run: RunContext, options: QuantizeOptions): Work<Quan
   const memory = new MemoryWatch(() => run.engine.processId);
   try {
     if (options.output === undefined) await refuseUnwritable(UNNAMED);
-    const planned = yield* timed(planModel(run, options, options.output, 'gguf'), seconds);
-    const output = options.output ?? defaultOutput(planned);
-    await refuseSource(output, planned.model);
-    const layout = layoutOf(planned);
-    await refuseFullDisk(run, output, layout);
-    const made = yield* timed(make(run, planned, layout, output, options), seconds);
+    if (options.verify === false) refuseUnconfirmed(options);
+    const first = yield* timed(planModel(run, options, options.output, 'gguf'), seconds);
+    const made = yield* timed(make(run, first, options), seconds);
     seconds.total = (performance.now() - started) / 1000;
-    const result = await describeResult(run, { planned, layout, ...made, output, seconds, memory });
+    const result = await describeResult(run, { ...made, seconds, memory });
     await run.store.writeRecord(result.runId, result);
     return result;
   } finally {
@@ -95,30 +94,58 @@ async function refuseFullDisk(
   refuseTooLittleSpace(bavail * bsize, byteLength, folder);
 }
 
-/** Encodes, checks and publishes; no other run touches the unfinished file meanwhile. */
+/** A file that was encoded and checked, in the work folder. */
+interface Made extends CheckedFile {
+  readonly layout: GgufLayout;
+  readonly output: string;
+  readonly unfinished: UnfinishedOutput;
+}
+
+/** Encodes, checks and publishes the file that meets what was asked for; no other run touches what is unfinished meanwhile. */
 async function* make(
   run: RunContext,
-  planned: PlannedModel,
-  layout: GgufLayout,
-  output: string,
+  first: PlannedModel,
   options: QuantizeOptions,
-): Work<Pick<Finished, 'evaluation' | 'sha256'>> {
-  const { model, calibration } = planned;
-  const unfinished = await UnfinishedOutput.open(run.store, model, calibration, layout);
+): Work<Pick<Finished, 'file' | 'attempts' | 'sha256'>> {
+  const held: UnfinishedOutput[] = [];
   try {
-    yield* encode(run, model, calibration, layout, unfinished);
-    const evaluation = yield* check(run, planned, unfinished.path, options);
-    const sha256 = await sha256File(unfinished.path, run.signal);
+    const { file, attempts } = yield* meetQuality(first, (planned) => build(run, planned, options, held));
+    const sha256 = await sha256File(file.unfinished.path, run.signal);
     // The engine has the file mapped, and not every system lets a mapped file be renamed.
     await run.engine.close();
-    await unfinished.publish(path.resolve(output));
-    return { evaluation, sha256 };
+    await file.unfinished.publish(path.resolve(file.output));
+    return { file, attempts, sha256 };
+  } finally {
+    for (const unfinished of held) await unfinished.release();
+  }
+}
+
+/** @param held gets what this run must give back in the end */
+async function* build(
+  run: RunContext,
+  planned: PlannedModel,
+  options: QuantizeOptions,
+  held: UnfinishedOutput[],
+): Work<Made> {
+  const { model, calibration } = planned;
+  const output = options.output ?? defaultOutput(planned);
+  await refuseSource(output, model);
+  const layout = layoutOf(planned);
+  await refuseFullDisk(run, output, layout);
+  const unfinished = await UnfinishedOutput.open(run.store, model, calibration, layout);
+  held.push(unfinished);
+  const discard = async (): Promise<void> => {
+    await run.engine.close();
+    await unfinished.discard();
+  };
+  try {
+    yield* encode(run, model, calibration, layout, unfinished);
+    const checked = yield* check(run, planned, unfinished.path, options);
+    return { planned, layout, output, unfinished, discard, ...checked };
   } catch (error) {
     // Kept, a file that failed its check would fail it in every later run.
     if (error instanceof BitsmithError && failedChecks.has(error.code)) await unfinished.discard();
     throw error;
-  } finally {
-    await unfinished.release();
   }
 }
 
@@ -130,25 +157,27 @@ async function* check(
   { model, texts }: PlannedModel,
   encodedPath: string,
   options: QuantizeOptions,
-): Work<Evaluation | null> {
-  yield* verifyWeights(run, model, encodedPath);
-  if (options.verify === false) return null;
+): Work<Pick<Made, 'evaluation' | 'leastCosine'>> {
+  const written = yield* verifyWeights(run, model, encodedPath);
+  const [[tensor, { cosine }]] = [...written].toSorted(([, a], [, b]) => a.cosine - b.cosine);
+  const leastCosine = { tensor, value: cosine };
+  if (options.verify === false) return { evaluation: null, leastCosine };
   const text = firstChunks(texts.report, options.verifyTokens ?? DEFAULT_VERIFY_TOKENS);
-  return (yield* evaluateFile(run, model, encodedPath, text)).evaluation;
+  const { evaluation } = yield* evaluateFile(run, model, encodedPath, text);
+  return { evaluation, leastCosine };
 }
 
 interface Finished {
-  readonly planned: PlannedModel;
-  readonly layout: GgufLayout;
-  readonly evaluation: Evaluation | null;
-  readonly output: string;
+  readonly file: Made;
+  readonly attempts: readonly QualityAttempt[];
   readonly sha256: string;
   readonly seconds: QuantizeResult['seconds'];
   readonly memory: MemoryWatch;
 }
 
 async function describeResult(run: RunContext, finished: Finished): Promise<QuantizeResult> {
-  const { planned, layout, evaluation, output, sha256, seconds, memory } = finished;
+  const { file, attempts, sha256, seconds, memory } = finished;
+  const { planned, layout, evaluation, leastCosine, output } = file;
   const { model, plan, texts, pricing } = planned;
   const runId = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${randomUUID().slice(0, 8)}`;
   const dataBytes = layout.tensors.reduce((sum, { type, shape }) => sum + tensorByteLength(type, shape), 0);
@@ -182,12 +211,23 @@ async function describeResult(run: RunContext, finished: Finished): Promise<Quan
           : { ...describeText(texts.report), tokens: evaluation.text.chunks * evaluation.text.contextTokens },
     },
     evaluation,
+    leastCosine,
+    quality: describeQuality(planned, attempts),
     seconds,
     peakMemoryBytes: memory.peakBytes,
     seed: run.seed,
     threads: run.threads,
     versions: describeVersions(run.gpu),
   };
+}
+
+function describeQuality(
+  { plan, quality }: PlannedModel,
+  attempts: readonly QualityAttempt[],
+): QuantizeResult['quality'] {
+  if (quality === null) return null;
+  const final = attempts.find(({ planHash }) => planHash === plan.hash);
+  return { verdicts: final?.verdicts ?? [], search: quality.fit, files: attempts };
 }
 
 function describeText(text: TokenizedText): TextUse {

@@ -1,6 +1,8 @@
 /** @file One job's record: everything needed to know, repeat or doubt a result. Written to `.bitsmith/runs/ID.json`. */
 import type { Evaluation } from '../evaluate/types.js';
+import type { QualityAttempt, QualityVerdict } from '../plan/quality.js';
 import type { Plan } from '../plan/types.js';
+import type { QualityFit } from '../refine/quality-budget.js';
 import type { Stage } from './events.js';
 
 export interface TextUse {
@@ -40,6 +42,17 @@ export interface QuantizeResult {
   };
   /** Null when verification was switched off. */
   readonly evaluation: Evaluation | null;
+  /** Of all tensors: how much the written weights point where the source's do, the least of them. */
+  readonly leastCosine: { readonly value: number; readonly tensor: string };
+  /** Null where no quality was asked for. */
+  readonly quality: {
+    /** What became of each limit on the file that was written. */
+    readonly verdicts: readonly QualityVerdict[];
+    /** How the last plan was found on the search text; null where no loss is limited. */
+    readonly search: QualityFit | null;
+    /** Every file that was measured on the report text, the returned one among them. */
+    readonly files: readonly QualityAttempt[];
+  } | null;
   readonly seconds: Readonly<Partial<Record<Stage | 'total', number>>>;
   /** Largest resident memory of the command and its engine together, in bytes. */
   readonly peakMemoryBytes: number;

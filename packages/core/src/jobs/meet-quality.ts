@@ -1,0 +1,137 @@
+/**
+ * @file A file that meets its limits of quality. A plan that does so on the search text is written and run over the report text,
+ * where losses differ by a few percent; if the file misses a limit, the plan is made again for as much less, and if it
+ * stays far below, once for as much more. Each file yields one number, which is counted and told: beyond these nothing
+ * is learnt from the report text, and no limit is ever relaxed.
+ */
+import { BitsmithError } from '@bitsmith/formats';
+import type { Evaluation } from '../evaluate/types.js';
+import { judge, type QualityAttempt, usedShare } from '../plan/quality.js';
+import { formatBytes } from '../plan/units.js';
+import type { Work } from '../run/events.js';
+import type { PlannedModel } from './plan.js';
+
+/** A written file that was checked, not published yet. */
+export interface CheckedFile {
+  readonly planned: PlannedModel;
+  readonly evaluation: Evaluation | null;
+  /** Least cosine similarity of a tensor's written weights with the source's, and the tensor's name. */
+  readonly leastCosine: { readonly value: number; readonly tensor: string };
+  /** Drops the file. */
+  readonly discard: () => Promise<void>;
+}
+
+export interface MetQuality<File extends CheckedFile> {
+  readonly file: File;
+  /** All files that were measured on the report text, in order; empty where no quality was asked for. */
+  readonly attempts: readonly QualityAttempt[];
+}
+
+const MOST_ATTEMPTS = 6;
+/** Below this share of the limit a smaller file is tried: losses on the report text are then far from those on the search text. */
+const FAR_BELOW = 0.94;
+/** Plans differ by their own noise; aiming exactly at the limit would miss it every second time. */
+const MARGIN = 0.985;
+
+/**
+ * @param build writes a plan's file and checks it
+ * @throws BitsmithError `QUALITY_IMPOSSIBLE` where no file met the limits
+ */
+export async function* meetQuality<File extends CheckedFile>(
+  first: PlannedModel,
+  build: (planned: PlannedModel) => Work<File>,
+): Work<MetQuality<File>> {
+  const attempts: QualityAttempt[] = [];
+  let planned = first;
+  let kept: File | null = null;
+  for (;;) {
+    const file: File = yield* build(planned);
+    if (planned.quality === null) return { file, attempts };
+    const attempt = describe(file);
+    attempts.push(attempt);
+    const loosened: boolean = kept !== null;
+    if (attempt.verdicts.every(({ met }) => met)) {
+      await kept?.discard();
+      kept = file;
+    } else {
+      await file.discard();
+    }
+    const used = usedShare(attempt.verdicts);
+    if (kept !== null && (loosened || used === null || used >= FAR_BELOW)) return { file: kept, attempts };
+    const next: PlannedModel | null =
+      attempts.length < MOST_ATTEMPTS ? yield* planAgain(planned, used, attempts) : null;
+    if (next === null || (kept !== null && isNoSmaller(next, kept))) {
+      if (kept === null) throw missed(attempts);
+      return { file: kept, attempts };
+    }
+    yield { type: 'note', level: 'info', message: changed(attempt, next) };
+    planned = next;
+  }
+}
+
+function isNoSmaller(next: PlannedModel, { planned }: CheckedFile): boolean {
+  return next.plan.predicted.bytes >= planned.plan.predicted.bytes;
+}
+
+function describe({ planned, evaluation, leastCosine }: CheckedFile): QualityAttempt {
+  const { limits = [], fit = null } = planned.quality ?? {};
+  return {
+    planHash: planned.plan.hash,
+    bytes: planned.plan.predicted.bytes,
+    allowance: fit?.allowance ?? 1,
+    verdicts: judge(limits, evaluation, leastCosine.value),
+  };
+}
+
+/** A plan for as much less (or more) as the file missed; null where every plan was tried, or the miss is none of loss. */
+async function* planAgain(
+  planned: PlannedModel,
+  used: number | null,
+  attempts: readonly QualityAttempt[],
+): Work<PlannedModel | null> {
+  const { quality } = planned;
+  if (quality === null || used === null || !(used > 0)) return null;
+  const tried = new Set(attempts.map(({ planHash }) => planHash));
+  let allowance = ((attempts.at(-1)?.allowance ?? 1) / used) * MARGIN;
+  const larger = used < 1;
+  for (let step = 0; step < MOST_ATTEMPTS; step++) {
+    const next = yield* quality.again(allowance);
+    if (!tried.has(next.plan.hash)) return next;
+    if (larger) return null;
+    allowance *= MARGIN;
+  }
+  return null;
+}
+
+function changed({ verdicts, bytes }: QualityAttempt, next: PlannedModel): string {
+  const found = verdicts
+    .map(({ kind, measured, limit }) => `${kind} ${measured.value.toPrecision(4)} of ${limit}`)
+    .join(', ');
+  return `The file of ${formatBytes(bytes)} has ${found}: next, one of ${formatBytes(next.plan.predicted.bytes)}.`;
+}
+
+function missed(attempts: readonly QualityAttempt[]): BitsmithError {
+  const nearest = attempts.toSorted((a, b) => overshoot(a) - overshoot(b))[0];
+  const failed = nearest.verdicts.filter(({ met }) => !met);
+  const wanted = failed.map(({ request }) => request).join(' and ');
+  const found = failed.map(({ measured }) => measured.value.toPrecision(4)).join(' and ');
+  return new BitsmithError(
+    'budget-impossible',
+    'QUALITY_IMPOSSIBLE',
+    `expected ${wanted}, but ${attempts.length} files missed it; the nearest has ${found} at ${formatBytes(nearest.bytes)}`,
+    {
+      expected: wanted,
+      found,
+      suggestion: 'Allow a larger loss or a larger file, or measure on more text with --text FILE.',
+    },
+  );
+}
+
+/** By how much a file misses its worst limit, as a share. */
+function overshoot({ verdicts }: QualityAttempt): number {
+  return Math.max(
+    ...verdicts.map(({ kind, measured, limit }) =>
+      kind === 'cosine' ? limit / measured.value : measured.value / limit,
+    ),
+  );
+}
