@@ -18,6 +18,7 @@ export const exitCodes = {
   quality: 11,
   incoherent: 12,
   plan: 13,
+  profile: 13,
   equalization: 14,
   'calibration-text': 15,
   analysis: 16,

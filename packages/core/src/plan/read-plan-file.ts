@@ -2,7 +2,7 @@
  * @file Reads a plan file. Mirrors `plan-file.ts`. The schemes are the file's; everything else in it is checked against the
  * model at hand or computed anew. Every refusal names the line.
  */
-import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
+import { isMap, LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { z } from 'zod';
 import type { ModelTensor } from '../model/types.js';
@@ -12,6 +12,7 @@ import { planError } from './plan-error.js';
 import { PLAN_FILE_VERSION } from './plan-file.js';
 import { quantizable } from './quantizable.js';
 import type { StorageType } from './schemes.js';
+import { lineOf, type ParsedYaml, tensorLines } from './yaml-lines.js';
 
 /** A plan file that fits the model it is read for. */
 export interface PlanFile {
@@ -30,11 +31,6 @@ const fileSchema = z.object({
   budget: z.object({ request: z.string(), bytes: z.number().int().positive() }),
   tensors: z.record(z.string(), z.string()),
 });
-
-interface Parsed {
-  readonly document: Document.Parsed;
-  readonly lines: LineCounter;
-}
 
 /**
  * Reads a plan for `model`.
@@ -66,7 +62,7 @@ export function readPlanFile(
   return { budget, schemes };
 }
 
-function parse(text: string): Parsed {
+function parse(text: string): ParsedYaml {
   const lines = new LineCounter();
   if (text.length > MOST_CHARACTERS) {
     throw planError(
@@ -111,7 +107,7 @@ function plainContent(document: Document.Parsed): unknown {
 }
 
 /** Said before anything else: a later version may differ in everything. */
-function refuseOtherVersion(parsed: Parsed): void {
+function refuseOtherVersion(parsed: ParsedYaml): void {
   const version: unknown = parsed.document.get('version');
   if (version === PLAN_FILE_VERSION) return;
   const found = version === undefined ? 'none' : JSON.stringify(version);
@@ -141,7 +137,7 @@ function allowedType(scheme: string, tensor: ModelTensor, where: string): Storag
   );
 }
 
-function contentError(parsed: Parsed, issue: z.core.$ZodIssue): Error {
+function contentError(parsed: ParsedYaml, issue: z.core.$ZodIssue): Error {
   const path = issue.path.map(String);
   const what = path.length === 0 ? 'the file' : path.join('.');
   return planError(
@@ -156,7 +152,7 @@ function contentError(parsed: Parsed, issue: z.core.$ZodIssue): Error {
 }
 
 function otherWeights(
-  parsed: Parsed,
+  parsed: ParsedYaml,
   source: { name: string; sha256: string },
   model: { name: string; sha256: string },
 ): Error {
@@ -181,7 +177,7 @@ function unknownTensor(name: string, where: string, names: readonly string[]): E
   });
 }
 
-function missingTensors(parsed: Parsed, missing: readonly ModelTensor[]): Error {
+function missingTensors(parsed: ParsedYaml, missing: readonly ModelTensor[]): Error {
   const [{ name }] = missing;
   const more = missing.length === 1 ? '' : ` and ${missing.length - 1} more`;
   return planError(
@@ -193,37 +189,4 @@ function missingTensors(parsed: Parsed, missing: readonly ModelTensor[]): Error 
       suggestion: `Add a line for each, for example \`${name}: keep\`.`,
     },
   );
-}
-
-/** The line of the deepest part of `path` that is there; 1 when none is. */
-function lineOf({ document, lines }: Parsed, path: readonly string[]): number {
-  let offset = 0;
-  let node: unknown = document.contents;
-  for (const key of path) {
-    const found: Line | undefined = linesOf(node).find(({ name }) => name === key);
-    if (found === undefined) break;
-    offset = found.offset;
-    node = found.value;
-  }
-  return lines.linePos(offset).line;
-}
-
-function tensorLines({ document, lines }: Parsed): ReadonlyMap<string, number> {
-  return new Map(
-    linesOf(document.get('tensors')).map(({ name, offset }) => [name, lines.linePos(offset).line]),
-  );
-}
-
-interface Line {
-  readonly name: string;
-  readonly offset: number;
-  readonly value: unknown;
-}
-
-function linesOf(node: unknown): readonly Line[] {
-  if (!isMap(node)) return [];
-  return node.items.map(({ key, value }) => {
-    const scalar = isScalar(key) ? key : null;
-    return { name: String(scalar?.value), offset: scalar?.range?.[0] ?? 0, value };
-  });
 }

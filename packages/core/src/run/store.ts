@@ -62,6 +62,11 @@ export class ArtifactStore {
     return path.join(this.home, 'hub');
   }
 
+  /** Profiles that a user keeps under a name. */
+  get profilesFolder(): string {
+    return path.join(this.home, 'profiles');
+  }
+
   get runsFolder(): string {
     return path.join(this.home, 'runs');
   }
