@@ -51,7 +51,13 @@ export interface Limit {
 
 /** What decided a tensor's scheme. */
 export interface Decision {
-  readonly kind: NonNullable<Choice['constraint']>['kind'] | Limit['kind'] | 'price' | 'rule' | 'preset';
+  readonly kind:
+    | NonNullable<Choice['constraint']>['kind']
+    | Limit['kind']
+    | 'price'
+    | 'rule'
+    | 'preset'
+    | 'search';
   /** In words, as `reason` begins. */
   readonly note: string;
 }

@@ -1,0 +1,145 @@
+/**
+ * @file Gradual quantization: from the weights as stored, block by block from the least important on, down a ladder of bits, with
+ * every step measured on the live model and taken back where it loses more than it may. The descent may lose more than the
+ * user allows, for upgrades follow it; the user's own budget decides at the end. What comes out is held against the solver's
+ * plan of the same bytes on text that nothing was selected on, and the better of the two is returned.
+ */
+import type { TensorChange, Variant } from '../../measure/live/change.js';
+import type { Work } from '../../run/events.js';
+import { stage } from '../../run/work.js';
+import { solve } from '../../plan/solve.js';
+import { firstChunks, type TokenizedText } from '../../text/tokenize.js';
+import { type Assignment, bytesOf, genomeOf, variantOf } from '../assignment.js';
+import { type SearchSpace, setLevel } from '../genes.js';
+import { PlanLedger, type PlanMeasurement } from '../plan-ledger.js';
+import type { GradualRecord } from '../search-record.js';
+import { divideSearchText, tokensOf } from '../search-text.js';
+import { decide } from '../verdict.js';
+import { verdictWords } from '../verdict-words.js';
+import { descend, type MeasureStates, type State } from './descent.js';
+import { globalPass } from './global-pass.js';
+import { type GradualOptions, gradualSettings } from './options.js';
+import { memoryAnalysis, quantizationReport } from './reports.js';
+import { plainRounding, type RoundingMethod } from './rounding.js';
+import { stagesOf } from './stages.js';
+
+export interface GradualInput {
+  readonly live: PlanMeasurement;
+  /** Its capacity is infinite where loss alone is the budget. */
+  readonly space: SearchSpace;
+  /** The solver's plan; what it truly loses is what the descent is granted where `maxKlNats` names nothing else. */
+  readonly plan: Assignment;
+  /** Loss that the user allows, in nats per token. */
+  readonly maxKlNats?: number;
+  /** The search text, whole. */
+  readonly text: TokenizedText;
+  readonly options?: GradualOptions;
+}
+
+/** Parts of all tokens that one measured step, and the check, may take. */
+const STEP_SHARE = 1 / 64;
+const CHECK_SHARE = 1 / 4;
+
+/**
+ * Descends, upgrades, and returns the better of what came of it and the solver's plan.
+ * @throws BitsmithError `SEARCH_INVALID`
+ */
+export async function* gradual(input: GradualInput): Work<{ assignment: Assignment; record: GradualRecord }> {
+  const settings = gradualSettings(input.options);
+  return yield* stage('measure', `a gradual descent on ${input.text.name}`, async function* () {
+    const { live, space, plan, text, maxKlNats = null } = input;
+    const ledger = new PlanLedger(live, space.choices);
+    const { levels, check } = divideSearchText(text, settings.searchTokens * CHECK_SHARE);
+    const steps = firstChunks(levels[0], settings.searchTokens * STEP_SHARE);
+    const measure = measureOn(ledger, input, steps);
+    const checkTokens = check === null ? 0 : 2 * tokensOf(check);
+    const goOn = (): boolean => ledger.tokens + checkTokens < settings.searchTokens;
+
+    const { natsPerByte } = solvedAt(space, bytesOf(space.choices, plan));
+    const [solver] = yield* measure([{ assignment: plan, roundings: new Map() }]);
+    const { ladder, safetyMultiplier } = settings;
+    const elements = new Map(live.model.tensors.map(({ name, elements: count }) => [name, count]));
+    const descended = yield* descend({
+      space,
+      stages: stagesOf(space, ladder, natsPerByte, (tensor) => elements.get(tensor) ?? 0),
+      ladder,
+      natsPerByte,
+      allowanceNats: (maxKlNats ?? solver.klNats) * safetyMultiplier,
+      roundings: ROUNDINGS,
+      measure,
+      goOn,
+    });
+    const passed = yield* globalPass(
+      { space, maxKlNats, rounding: plainRounding, measure, goOn },
+      descended.state,
+    );
+    const path = [...descended.path, ...passed.path];
+
+    const found = passed.state.assignment;
+    const rival = solverAt(space, plan, bytesOf(space.choices, found));
+    const same = genomeOf(space.choices, found) === genomeOf(space.choices, rival);
+    const { assignment, verdict } = yield* decide(ledger, {
+      seeds: [{ name: 'solver', assignment: rival }],
+      found: same ? null : found,
+      check,
+      levels,
+    });
+    const { tensors } = live.model;
+    const record: GradualRecord = {
+      search: 'gradual',
+      settings,
+      stepTokens: tokensOf(steps),
+      path,
+      quantizationReport: quantizationReport(tensors, space.choices, assignment, path),
+      memoryAnalysis: memoryAnalysis(tensors, space.choices, assignment),
+      verdict,
+      evaluations: ledger.evaluations,
+      tokens: ledger.tokens,
+    };
+    const rolledBack = path.filter(({ outcome }) => outcome === 'rolled-back').length;
+    const summary = `${path.length} steps, ${rolledBack} rolled back, over ${ledger.tokens.toLocaleString('en-US')} tokens: ${verdictWords(verdict)}`;
+    return { result: { assignment, record }, summary, cached: ledger.cached };
+  });
+}
+
+/** What is tried for a step, in order. */
+const ROUNDINGS: readonly RoundingMethod[] = [plainRounding];
+
+/** The solver's plan, or where the search took fewer bytes because loss alone is the budget, the one that it makes of those. */
+function solverAt(space: SearchSpace, plan: Assignment, bytes: number): Assignment {
+  if (space.capacityBytes < Infinity || bytesOf(space.choices, plan) <= bytes) return plan;
+  return solvedAt(space, bytes).assignment;
+}
+
+function solvedAt(space: SearchSpace, bytes: number): { assignment: Assignment; natsPerByte: number } {
+  const { picked, natsPerByte } = solve(
+    space.genes.map(({ levels }) => ({ candidates: levels })),
+    bytes,
+  );
+  const assignment: number[] = space.choices.map(() => 0);
+  space.genes.forEach((gene, index) => setLevel(assignment, gene, gene.levels[picked[index]]));
+  return { assignment, natsPerByte };
+}
+
+function measureOn(ledger: PlanLedger, { live, space }: GradualInput, text: TokenizedText): MeasureStates {
+  return async function* (states) {
+    const variants = states.map((state) => variantWith(live, space, state));
+    yield* ledger.measureVariants(variants, text, 'steps of the descent');
+    return variants.map(({ id }) => ledger.lossOf(text, id));
+  };
+}
+
+/** The state's changes; those that are not rounded plainly stand in the id. */
+function variantWith({ model }: PlanMeasurement, { choices }: SearchSpace, state: State): Variant {
+  const { id, changes } = variantOf(model, choices, state.assignment);
+  const others: string[] = [];
+  const rounded = changes.map((each): TensorChange => {
+    const rounding = state.roundings.get(each.tensor) ?? plainRounding;
+    if (rounding === plainRounding || each.change.kind !== 'scheme') return each;
+    const change = rounding.change(each.tensor, each.change.scheme);
+    if (change === null) return each;
+    others.push(`${each.tensor} ${rounding.name}`);
+    return { tensor: each.tensor, change };
+  });
+  return { id: [id, ...others.sort()].join(' '), changes: rounded };
+}

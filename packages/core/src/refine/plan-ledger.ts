@@ -1,0 +1,86 @@
+/**
+ * @file What a search has measured: the true loss of plans, text by text, and the tokens that this took. Every loss is an artifact
+ * of its own, so a search that was interrupted finds what it measured; tokens are counted as if nothing had been there, for a
+ * search must end the same way whether it was interrupted or not.
+ */
+import os from 'node:os';
+import type { Variant } from '../measure/live/change.js';
+import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
+import type { TrueLoss } from '../measure/live/variants-task.js';
+import type { Choice } from '../plan/types.js';
+import type { Work } from '../run/events.js';
+import type { TokenizedText } from '../text/tokenize.js';
+import { type Assignment, genomeOf, variantOf } from './assignment.js';
+import { tokensOf } from './search-text.js';
+
+/** What measuring plans needs besides the text. */
+export type PlanMeasurement = Omit<LiveMeasurement, 'text' | 'encodedCacheBytes'>;
+
+/** A machine with much memory has no use for more; one with little keeps seven eighths for the model. */
+const MOST_CACHE_BYTES = 512 * 2 ** 20;
+const CACHE_SHARE = 1 / 8;
+
+export class PlanLedger {
+  /** Tokens that plans ran over. */
+  tokens = 0;
+  private readonly live: PlanMeasurement;
+  private readonly choices: readonly Choice[];
+  private readonly losses = new Map<TokenizedText, Map<string, TrueLoss>>();
+  private readonly genomes = new Set<string>();
+  /** True while everything asked for was in the store. */
+  cached = true;
+  private readonly cacheBytes = Math.min(MOST_CACHE_BYTES, Math.floor(os.freemem() * CACHE_SHARE));
+
+  constructor(live: PlanMeasurement, choices: readonly Choice[]) {
+    this.live = live;
+    this.choices = choices;
+  }
+
+  /** Different plans that were measured. */
+  get evaluations(): number {
+    return this.genomes.size;
+  }
+
+  /** Measures what of these was not measured on the text. */
+  async *measure(assignments: readonly Assignment[], text: TokenizedText, label: string): Work<void> {
+    const known = this.lossesOn(text);
+    const variants = assignments
+      .filter((assignment) => !known.has(genomeOf(this.choices, assignment)))
+      .map((assignment) => variantOf(this.live.model, this.choices, assignment));
+    yield* this.measureVariants(variants, text, label);
+  }
+
+  /** The same for plans in any rounding; the ids tell them apart. */
+  async *measureVariants(given: readonly Variant[], text: TokenizedText, label: string): Work<void> {
+    const known = this.lossesOn(text);
+    const missing = new Map(given.filter(({ id }) => !known.has(id)).map((variant) => [variant.id, variant]));
+    if (missing.size === 0) return;
+    const variants = [...missing.values()];
+    const live = { ...this.live, text, encodedCacheBytes: this.cacheBytes };
+    const { values, cached } = yield* gatherVariants(live, variants, label);
+    variants.forEach(({ id }, index) => {
+      known.set(id, values[index]);
+      this.genomes.add(id);
+    });
+    this.cached &&= cached;
+    this.tokens += missing.size * tokensOf(text);
+  }
+
+  /** The loss of a measured plan. */
+  lossOn(text: TokenizedText, assignment: Assignment): TrueLoss | null {
+    return this.lossesOn(text).get(genomeOf(this.choices, assignment)) ?? null;
+  }
+
+  /** The loss of a measured variant. */
+  lossOf(text: TokenizedText, id: string): TrueLoss {
+    const loss = this.lossesOn(text).get(id);
+    if (loss === undefined) throw new Error(`variant ${id} was not measured on ${text.name}`);
+    return loss;
+  }
+
+  private lossesOn(text: TokenizedText): Map<string, TrueLoss> {
+    let known = this.losses.get(text);
+    if (known === undefined) this.losses.set(text, (known = new Map()));
+    return known;
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * @file The end of every search: what it found must lose less, by more than noise and on chunks that nothing was selected on, than
+ * the best of the plans that were there before; else that one is taken.
+ */
+import type { Work } from '../run/events.js';
+import type { TokenizedText } from '../text/tokenize.js';
+import type { Assignment } from './assignment.js';
+import { standardErrorOfMean } from '../measure/standard-error.js';
+import { pairedDifference, surelyLess } from './paired.js';
+import type { PlanLedger } from './plan-ledger.js';
+import type { PlanLoss, SearchVerdict } from './search-record.js';
+import { tokensOf } from './search-text.js';
+
+export interface NamedPlan {
+  readonly name: string;
+  readonly assignment: Assignment;
+}
+
+export interface Contest {
+  /** The solver's plan first: a preset must lose less than it. */
+  readonly seeds: readonly NamedPlan[];
+  /** Null where the search found nothing that looked better. */
+  readonly found: Assignment | null;
+  /** Chunks that nothing was selected on; null where there are none. */
+  readonly check: TokenizedText | null;
+  /** What the selection was made on: decides where there is no check. */
+  readonly levels: readonly TokenizedText[];
+}
+
+export interface Decided {
+  readonly assignment: Assignment;
+  readonly verdict: SearchVerdict;
+}
+
+export async function* decide(ledger: PlanLedger, contest: Contest): Work<Decided> {
+  const { seeds, found, check } = contest;
+  const texts = check === null ? contest.levels : [check];
+  const plans = [...seeds.map(({ assignment }) => assignment), ...(found === null ? [] : [found])];
+  // Alone in the field, a plan has won; its loss would be known from the selection.
+  if (plans.length > 1 || check === null)
+    for (const text of texts) yield* ledger.measure(plans, text, 'the plan found, and those before it');
+  const shown = plans.length > 1 || check === null ? texts : contest.levels;
+  const sequences = (plan: Assignment): number[] =>
+    shown.flatMap((text) => ledger.lossOn(text, plan)?.sequenceKlNats ?? []);
+
+  const losses = seeds.map(({ name, assignment }) => ({
+    name,
+    assignment,
+    loss: lossOf(sequences(assignment)),
+  }));
+  const best = losses.reduce((least, seed) => (seed.loss.klNats < least.loss.klNats ? seed : least));
+  const difference = found === null ? null : pairedDifference(sequences(found), sequences(best.assignment));
+  const wins = found !== null && difference !== null && surelyLess(difference);
+  return {
+    assignment: wins ? found : best.assignment,
+    verdict: {
+      taken: wins ? 'search' : best.name,
+      tokens: shown.reduce((sum, text) => sum + tokensOf(text), 0),
+      fresh: shown === texts && check !== null,
+      seeds: losses.map(({ name, loss }) => ({ name, ...loss })),
+      found: found === null ? null : lossOf(sequences(found)),
+      difference,
+    },
+  };
+}
+
+function lossOf(sequences: readonly number[]): PlanLoss {
+  const klNats = sequences.reduce((sum, value) => sum + value, 0) / sequences.length;
+  return { klNats, standardError: standardErrorOfMean(sequences) ?? 0 };
+}
