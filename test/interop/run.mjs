@@ -182,7 +182,13 @@ function prepare() {
   const environment = once('environment', [read('requirements.txt')], () => makeEnvironment(requirements));
   const source = once('llama.cpp', [version], () => fetchLlamaCpp(version));
   const tokenizers = once('tokenizers', [TOKENIZERS_VERSION, ...publishedTokenizers], fetchTokenizers);
-  const answering = new Set(['reference.py', 'score_sums.py', 'transformers_answers.py', 'gradients.py']);
+  const answering = new Set([
+    'affine.py',
+    'reference.py',
+    'score_sums.py',
+    'transformers_answers.py',
+    'gradients.py',
+  ]);
   const makers = readdirSync(scripts).filter((file) => file.endsWith('.py') && !answering.has(file));
   const models = once(
     'models',

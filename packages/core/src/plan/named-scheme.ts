@@ -26,9 +26,9 @@ export function schemeForTensor(name: string, tensor: ModelTensor, where: string
   if (scheme === undefined) throw unknownScheme(name, where);
   const rowLength = tensor.shape[0];
   if (isLegalForRows(scheme, rowLength)) return scheme.id;
-  const legal = [
-    ...new Set([...legalSchemes(rowLength, ggufSchemes).map(({ id }) => id), 'affine*', 'int8', tensor.type]),
-  ].join(', ');
+  const legal = [...new Set([...legalSchemes(rowLength, ggufSchemes).map(({ id }) => id), tensor.type])].join(
+    ', ',
+  );
   throw planError(
     'SCHEME_ILLEGAL',
     `${where}: ${scheme.id} stores rows of a multiple of ${scheme.rowMultiple} weights, but ${tensor.name} has rows of ${rowLength}`,

@@ -119,9 +119,8 @@ function writeCodes(
     return;
   }
   const top = (1 << bits) - 1;
-  const inverse = 1 / scale;
   for (let index = 0; index < count; index++) {
-    let code = values[first + index] * inverse + ROUND_TO_INTEGER - ROUND_TO_INTEGER + zero;
+    let code = values[first + index] / scale + ROUND_TO_INTEGER - ROUND_TO_INTEGER + zero;
     if (code > top) code = top;
     else if (code < 0) code = 0;
     codes[column + index] = code;

@@ -96,13 +96,12 @@ function plainError(
   { scale, zero }: Fit,
   top: number,
 ): number {
-  const inverse = 1 / scale;
   const most = top - zero;
   const least = -zero;
   let sum = 0;
   for (let i = 0; i < count; i++) {
     const value = values[start + i];
-    let code = value * inverse + ROUND_TO_INTEGER - ROUND_TO_INTEGER;
+    let code = value / scale + ROUND_TO_INTEGER - ROUND_TO_INTEGER;
     if (code > most) code = most;
     else if (code < least) code = least;
     const error = value - code * scale;
