@@ -1,0 +1,71 @@
+/** @file What a plan's choices are priced in: everything quick, and slow groups of schemes where some plan could use them. */
+import type { Calibration } from '../calibrate/calibrate.js';
+import { membersOf, type SchemeGroup } from '../measure/errors/scheme-groups.js';
+import type { Wanted } from '../measure/wanted.js';
+import { storedBytes } from '../plan/bytes.js';
+import type { TensorOptions } from '../plan/options.js';
+import { priceOptions, type TensorMeasurement } from '../plan/price.js';
+import type { SchemeId } from '../plan/schemes.js';
+import type { Choice } from '../plan/types.js';
+import { type OpenCandidate, worthMeasuring } from '../plan/worth-measuring.js';
+import type { RunContext } from '../run/context.js';
+import type { Work } from '../run/events.js';
+import type { TokenizedText } from '../text/tokenize.js';
+import type { Frame } from './plan-frame.js';
+import { priceTensors, type Pricing, type PricingOptions } from './pricing.js';
+
+export interface PriceRequest {
+  readonly calibration: Calibration;
+  readonly search: TokenizedText;
+  /** Bytes of data that plans may have, by what is priced so far: what slow schemes could save is judged there. */
+  readonly sizesOf: (known: readonly Choice[]) => readonly number[];
+  /** Tensors and schemes that are priced in any case. */
+  readonly always?: (candidate: OpenCandidate) => boolean;
+}
+
+export async function* priceChoices(
+  run: RunContext,
+  { model, storage, groups }: Pick<Frame, 'model' | 'storage' | 'groups'>,
+  { calibration, search, sizesOf, always = () => false }: PriceRequest,
+  options: PricingOptions,
+): Work<Pricing> {
+  const wanted = wantedOf(storage);
+  const select = (known: readonly TensorMeasurement[], group: SchemeGroup): ReadonlySet<string> => {
+    const choices = priceOptions(storage, known);
+    const open = openCandidates(group, wanted, choices);
+    const worth = sizesOf(choices).flatMap((bytes) => [...worthMeasuring(choices, open, bytes, groups)]);
+    return new Set([...worth, ...open.filter(always).map(({ tensor }) => tensor)]);
+  };
+  return yield* priceTensors(run, model, calibration, search, wanted, options, select);
+}
+
+/** Everything that has a choice, and what was locked to something else than it is. */
+export function wantedOf(storage: readonly TensorOptions[]): Wanted[] {
+  return storage
+    .map(({ tensor, options }) => ({
+      tensor,
+      schemes: options
+        .map(({ scheme }) => scheme)
+        .filter((scheme): scheme is SchemeId => scheme !== tensor.type),
+    }))
+    .filter(({ schemes }) => schemes.length > 0);
+}
+
+/** The group's members as candidates that are not priced yet, with the bound that the group names. */
+function openCandidates(
+  group: SchemeGroup,
+  wanted: readonly Wanted[],
+  choices: readonly Choice[],
+): OpenCandidate[] {
+  const priced = new Map(choices.map(({ tensor, candidates }) => [tensor, candidates]));
+  return wanted.flatMap(({ tensor, schemes }) => {
+    if (schemes.length === 1) return [];
+    const bound = priced.get(tensor.name)?.find(({ scheme }) => scheme === group.bound);
+    return membersOf(group, schemes).map((scheme) => ({
+      tensor: tensor.name,
+      scheme,
+      bytes: storedBytes(scheme, tensor.shape),
+      leastNats: bound?.klNats ?? 0,
+    }));
+  });
+}
