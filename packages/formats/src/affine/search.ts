@@ -8,7 +8,7 @@
  * as in llama.cpp's k-quants, with the scale rounded to what is stored. Coding with that scale can only lower the error further.
  */
 import { nearestScale, ROUND_TO_INTEGER } from './scale.js';
-import type { AffineSpec } from './types.js';
+import type { AffineSpec, ScaleType } from './types.js';
 
 /** Scale and zero point of a group. */
 export interface Fit {
@@ -47,6 +47,9 @@ const FEW_BITS = 5;
 /** Sums over a group with its codes: of c w k and of c k^2. */
 const sums = { cross: 0, squares: 0 };
 
+/** Of the group at hand: sum c w^2, and the least error found. */
+const best = { energy: 0, error: 0 };
+
 /** Improves on `fit`, which covers the range from `lo` to `hi`, where a narrower range has less error. */
 export function searchRange(
   group: Group,
@@ -55,31 +58,42 @@ export function searchRange(
   hi: number,
   fit: Fit,
 ): void {
-  const energy = weightedSquares(group);
-  if (energy === 0) return;
   const top = (1 << bits) - 1;
-  let least = plainError(group, fit, top);
-  const attempt = (scale: number, zero: number): void => {
-    sumWithCodes(group, scale, zero, top);
-    if (!(sums.cross > 0)) return;
-    const refit = nearestScale(sums.cross / sums.squares, scaleType);
-    const error = energy - 2 * refit * sums.cross + refit * refit * sums.squares;
-    if (!(error < least) || refit === Infinity) return;
-    least = error;
-    fit.scale = refit;
-    fit.zero = zero;
-  };
+  best.energy = weightedSquares(group);
+  if (best.energy === 0) return;
+  best.error = plainError(group, fit, top);
   const symmetric = symmetry === 'symmetric';
   const whole = symmetric ? 2 * Math.max(hi, -lo) : hi - lo;
   const exactZero = symmetric ? fit.zero : (-lo / whole) * top;
-  const around = bits <= FEW_BITS ? [Math.floor(exactZero), Math.ceil(exactZero)] : [Math.round(exactZero)];
-  const zeros = new Set(around);
+  const bothSides = bits <= FEW_BITS;
+  const first = bothSides ? Math.floor(exactZero) : Math.round(exactZero);
+  const last = bothSides ? Math.ceil(exactZero) : first;
   const [narrowest, steps] = grids[bits];
   for (let step = 0; step <= steps; step++) {
     const scale = (whole * (1 - ((1 - narrowest) * step) / steps)) / top;
-    for (const zero of zeros) attempt(scale, zero);
+    for (let zero = first; zero <= last; zero++) attempt(group, top, scaleType, scale, zero, fit);
   }
-  for (let refit = 0; refit < REFITS; refit++) attempt(fit.scale, fit.zero);
+  for (let refit = 0; refit < REFITS; refit++) attempt(group, top, scaleType, fit.scale, fit.zero, fit);
+}
+
+/** Takes the scale of least error for the codes that `scale` and `zero` give, if it is the best so far. */
+function attempt(
+  group: Group,
+  top: number,
+  scaleType: ScaleType,
+  scale: number,
+  zero: number,
+  fit: Fit,
+): void {
+  sumWithCodes(group, scale, zero, top);
+  const { cross, squares } = sums;
+  if (!(cross > 0)) return;
+  const refit = nearestScale(cross / squares, scaleType);
+  const error = best.energy - 2 * refit * cross + refit * refit * squares;
+  if (!(error < best.error) || refit === Infinity) return;
+  best.error = error;
+  fit.scale = refit;
+  fit.zero = zero;
 }
 
 function weightedSquares({ values, start, count, weights, firstColumn }: Group): number {
