@@ -30,16 +30,28 @@ export interface RunFlags {
 
 /** The groups of `--help`, in order; flags of one command alone come before them. */
 export const flagGroups: Readonly<Record<string, readonly string[]>> = {
-  Budget: ['size', 'bpw', 'ratio'],
+  Budget: ['size', 'bpw', 'ratio', 'memory', 'context', 'kvType', 'maxKl', 'maxPplIncrease', 'minCosine'],
   Output: ['output', 'scores'],
-  Plan: ['plan', 'savePlan', 'tensorTypeFile', 'lock', 'floor', 'couple'],
+  Plan: [
+    'plan',
+    'preset',
+    'profile',
+    'policy',
+    'target',
+    'savePlan',
+    'tensorTypeFile',
+    'lock',
+    'floor',
+    'couple',
+  ],
   Measuring: [
     'imatrix',
     'method',
     'samples',
+    'search',
+    'searchTokens',
     'schemes',
     'workMemory',
-    'memory',
     'plans',
     'interactions',
     'coverage',
@@ -94,12 +106,32 @@ export interface BudgetFlags {
   readonly size?: string;
   readonly bpw?: string;
   readonly ratio?: string;
+  readonly memory?: string;
+  readonly context?: string;
+  readonly kvType?: string;
+  readonly maxKl?: string;
+  readonly maxPplIncrease?: string;
+  readonly minCosine?: string;
 }
 
 export const budgetFlags: FlagParametersForType<BudgetFlags> = {
   size: optional('Bytes of the whole file at most, for example 1.2GB or 800MiB', 'SIZE', text),
   bpw: optional('Bits per weight at most, for example 3.5', 'BITS', text),
   ratio: optional('Source bytes / file bytes at least, for example 5', 'RATIO', text),
+  memory: optional('Memory for weights, context and computing at most, for example 8GB', 'SIZE', text),
+  context: optional('Tokens of context that the --memory is for', 'TOKENS', text),
+  kvType: optional('What keys and values are kept in, for --memory (default: F16)', 'TYPE', text),
+  maxKl: optional('Smallest file with a mean KL of so many nats at most, for example 0.01', 'NATS', text),
+  maxPplIncrease: optional(
+    'Smallest file with a perplexity so many percent higher at most, for example 5',
+    'PERCENT',
+    text,
+  ),
+  minCosine: optional(
+    "Cosine similarity of every tensor with the source's at least, for example 0.99",
+    'COSINE',
+    text,
+  ),
 };
 
 export const workMemoryFlag = optional(
@@ -111,6 +143,10 @@ export const workMemoryFlag = optional(
 /** What shapes a plan besides its budget. */
 export interface PlanFlags {
   readonly plan?: string;
+  readonly preset?: string;
+  readonly profile?: string;
+  readonly policy?: string;
+  readonly target?: string;
   readonly savePlan?: string;
   readonly tensorTypeFile?: string;
   readonly lock?: readonly string[];
@@ -118,13 +154,27 @@ export interface PlanFlags {
   readonly couple?: readonly string[];
   readonly schemes?: readonly string[];
   readonly imatrix?: string;
-  readonly method?: 'gradient' | 'probe';
+  readonly method?: 'gradient' | 'probe' | 'rules';
   readonly samples?: number;
   readonly workMemory?: string;
+  readonly search?: 'none' | 'evolve' | 'gradual';
+  readonly searchTokens?: number;
 }
 
 export const planFlags: FlagParametersForType<PlanFlags> = {
   plan: optional('Take the schemes from this plan file', 'FILE', text),
+  preset: optional("Take the schemes of llama-quantize's preset, for example Q4_K_M", 'NAME', text),
+  profile: optional('Take what is not given here from this profile', 'NAME|FILE', text),
+  policy: optional(
+    'How bits are spread: attention-high, balanced, compression-max or quality-max',
+    'NAME',
+    text,
+  ),
+  target: optional(
+    'Where it will run: edge, local or cloud; sets a budget where none is given',
+    'NAME',
+    text,
+  ),
   savePlan: optional('Write the plan as YAML that can be edited and used again with --plan', 'FILE', text),
   tensorTypeFile: optional("Write the plan for llama-quantize's --tensor-type-file", 'FILE', text),
   lock: {
@@ -163,17 +213,42 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
   },
   imatrix: optional('Use this importance matrix (GGUF or .dat) instead of measuring one', 'FILE', text),
   method: optional(
-    'Where prices come from: gradient, or probe, which runs on any architecture (default: gradient where it can)',
+    'Where prices come from: gradient, probe, which runs on any architecture, or rules: names and depth alone (default: gradient where it can)',
     'NAME',
     pricingMethod,
   ),
   samples: optional('Sequences to take gradients of (default: 16)', 'N', wholeNumber(1)),
   workMemory: workMemoryFlag,
+  search: optional(
+    'Refine the plan on true loss: evolve, gradual or none (default: none)',
+    'NAME',
+    searchMethod,
+  ),
+  searchTokens: optional('Tokens that plans may run over in the search', 'N', wholeNumber(1)),
 };
 
-function pricingMethod(input: string): 'gradient' | 'probe' {
-  if (input === 'gradient' || input === 'probe') return input;
-  throw new SyntaxError('expected gradient or probe');
+/** What a profile may keep. */
+export type ProfileFlags = BudgetFlags &
+  Pick<
+    PlanFlags,
+    'policy' | 'target' | 'preset' | 'lock' | 'floor' | 'couple' | 'schemes' | 'method' | 'samples' | 'search'
+  >;
+
+const { policy, target, preset, lock, floor, couple, schemes, method, samples, search } = planFlags;
+
+export const profileFlags: FlagParametersForType<ProfileFlags> = {
+  ...budgetFlags,
+  ...{ policy, target, preset, lock, floor, couple, schemes, method, samples, search },
+};
+
+function searchMethod(input: string): 'none' | 'evolve' | 'gradual' {
+  if (input === 'none' || input === 'evolve' || input === 'gradual') return input;
+  throw new SyntaxError('expected none, evolve or gradual');
+}
+
+function pricingMethod(input: string): 'gradient' | 'probe' | 'rules' {
+  if (input === 'gradient' || input === 'probe' || input === 'rules') return input;
+  throw new SyntaxError('expected gradient, probe or rules');
 }
 
 export function optional<Value>(brief: string, placeholder: string, parse: (input: string) => Value) {

@@ -9,6 +9,7 @@ import {
   optional,
   outputFlags,
   planFlags,
+  profileFlags,
   runFlags,
   text,
   textFlags,
@@ -23,6 +24,7 @@ import type { ConvertFlags } from './commands/convert.js';
 import type { EvaluateFlags } from './commands/evaluate.js';
 import type { InspectFlags } from './commands/inspect.js';
 import type { PlanCommandFlags } from './commands/plan.js';
+import type { ProfileCreateFlags, ProfileListFlags, ProfileValidateFlags } from './commands/profile.js';
 import type { QuantizeFlags } from './commands/quantize.js';
 
 const modelHelp = `MODEL is a GGUF file, a folder with a Hugging Face model (safetensors), or a model on the Hub:
@@ -248,8 +250,76 @@ const cache = buildRouteMap({
   docs: { brief: 'List or clear what earlier runs left to be used again' },
 });
 
+const profileList = buildCommand<ProfileListFlags, [], CliContext>({
+  loader: async () => (await import('./commands/profile.js')).list,
+  parameters: { flags: { home: homeFlag, ...outputFlags } },
+  docs: { brief: 'Show the profiles there are: policies, targets, and those of your own' },
+});
+
+const profileName = argument('NAME', 'Name of a profile, or a YAML or JSON file');
+
+const profileShow = buildCommand<ProfileListFlags, [string], CliContext>({
+  loader: async () => (await import('./commands/profile.js')).show,
+  parameters: {
+    positional: { kind: 'tuple', parameters: [profileName] },
+    flags: { home: homeFlag, ...outputFlags },
+  },
+  docs: { brief: 'Print a profile as YAML' },
+});
+
+const profileCreate = buildCommand<ProfileCreateFlags, [string], CliContext>({
+  loader: async () => (await import('./commands/profile.js')).create,
+  parameters: {
+    positional: { kind: 'tuple', parameters: [argument('NAME', 'Name to keep it under')] },
+    flags: {
+      ...profileFlags,
+      from: optional('Begin with this profile', 'NAME|FILE', text),
+      about: optional('What it is for', 'TEXT', text),
+      force: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'Write over a profile of that name',
+      },
+      home: homeFlag,
+      ...outputFlags,
+    },
+  },
+  docs: {
+    brief: 'Keep what these flags say under a name',
+    fullDescription: `Keeps what these flags say as NAME.yaml in the folder profiles of the home (BITSMITH_HOME, or .bitsmith here), to be used
+with --profile NAME.
+
+  bitsmith profile create mine --policy balanced --bpw 3.6 --lock 'output=Q8_0'
+  bitsmith quantize MODEL --profile mine`,
+  },
+});
+
+const profileValidate = buildCommand<ProfileValidateFlags, [string], CliContext>({
+  loader: async () => (await import('./commands/profile.js')).validate,
+  parameters: {
+    positional: { kind: 'tuple', parameters: [profileName] },
+    flags: {
+      model: optional('Hold it against this model, too', 'MODEL', text),
+      home: homeFlag,
+      token: tokenFlag,
+      ...outputFlags,
+    },
+  },
+  docs: { brief: 'Check a profile, and what it makes of a model' },
+});
+
+const profile = buildRouteMap({
+  routes: { list: profileList, show: profileShow, create: profileCreate, validate: profileValidate },
+  docs: {
+    brief: 'Keep wishes under a name and use them again',
+    fullDescription: `A profile says what flags of quantize and plan say, in YAML or JSON, and is used with --profile NAME or --profile FILE. What a
+command line gives wins over it; locks and floors of both hold.`,
+  },
+});
+
 export const routes = buildRouteMap({
-  routes: { quantize, inspect, plan, analyze, evaluate, convert, cache },
+  routes: { quantize, inspect, plan, analyze, evaluate, convert, profile, cache },
   docs: {
     brief: 'The smallest file that loses least',
     fullDescription: `Bitsmith takes a trained model and a budget, and returns the smallest-loss file within it, with the proof measured

@@ -18,7 +18,15 @@ export type * from './evaluate/types.js';
 export { analyze, type AnalyzeOptions, type AnalyzeResult } from './jobs/analyze.js';
 export { convert, type ConvertOptions, type ConvertResult } from './jobs/convert.js';
 export { evaluate, type EvaluateOptions } from './jobs/evaluate.js';
-export { plan, type PlanOptions } from './jobs/plan.js';
+export { pareto, type ParetoOptions, type ParetoResult } from './jobs/pareto.js';
+export { plan, type PlanOptions, type PlanResult } from './jobs/plan.js';
+export {
+  type ListedProfile,
+  listProfiles,
+  loadProfile,
+  type NamedProfile,
+  saveProfile,
+} from './jobs/profiles.js';
 export { quantize, type QuantizeOptions } from './jobs/quantize.js';
 export type { Change, TensorChange, Variant } from './measure/live/change.js';
 export { combine, methodWeights, referenceScores, sharesOf } from './measure/methods/combine.js';
@@ -46,8 +54,10 @@ export { openModel, type OpenOptions } from './model/open.js';
 export { blockOf, roleOf } from './model/roles.js';
 export type { ModelTensor, SourceModel, TensorRole } from './model/types.js';
 export * from './plan/index.js';
+export { presetRecipes } from './presets/recipes.js';
 export { inRun, type RunContext, type RunOptions } from './run/context.js';
 export type { RunEvent, Stage, Work } from './run/events.js';
+export type { SearchRecord } from './refine/search-record.js';
 export type { QuantizeResult, TextUse } from './run/record.js';
 export { ArtifactStore, type StoredArtifact } from './run/store.js';
 export { bitsmithVersion } from './run/versions.js';

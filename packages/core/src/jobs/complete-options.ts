@@ -21,11 +21,13 @@ export interface ProfileOptions {
 
 /**
  * The options with what a profile, a policy and a target add to them.
+ * @param needsBudget false where no policy or target need stand in for a budget
  * @throws BitsmithError kind `profile`; `POLICY_UNKNOWN`, `TARGET_UNKNOWN`
  */
 export async function* completeOptions<Options extends PlanOptions>(
   run: RunContext,
   asked: Options,
+  { needsBudget = true }: { needsBudget?: boolean } = {},
 ): Work<Options> {
   const { profile: name } = asked;
   const options =
@@ -37,7 +39,7 @@ export async function* completeOptions<Options extends PlanOptions>(
   // A plan by hand has its size already.
   const open = givenWishes(options).length === 0 && options.tensors === undefined;
   const fallback = target === null ? policy && policies[policy] : targets[target];
-  if (!open || fallback === null) return { ...options, minCosine };
+  if (!open || !needsBudget || fallback === null) return { ...options, minCosine };
   const { bitsPerWeight } = fallback;
   const message = `No budget is given: ${bitsPerWeight} bits per weight, as ${target ?? policy} has it.`;
   yield { type: 'note', level: 'info', message };
@@ -50,9 +52,21 @@ function isGiven({ planFile, preset }: PlanOptions): boolean {
 
 /** What the profile says, where nothing else is said. A budget is taken whole, or not at all. */
 function withProfile<Options extends PlanOptions>(asked: Options, profile: Profile): Options {
-  const { budget, locks, floors, schemes, couple, tensors, preset, chunk, about: _, ...rest } = profile;
+  const {
+    budget,
+    locks,
+    floors,
+    schemes,
+    couple,
+    tensors,
+    preset,
+    chunk,
+    about: _,
+    search,
+    ...rest
+  } = profile;
   // A plan that is given leaves nothing to choose.
-  const choice = isGiven(asked) ? {} : { schemes, couple };
+  const choice = isGiven(asked) ? {} : { schemes, couple, search };
   const wishes = isGiven(asked) || givenWishes(asked).length > 0 ? {} : { preset, ...wishesOf(budget) };
   return {
     ...asked,

@@ -38,12 +38,13 @@ const builtIn: readonly NamedProfile[] = [
 const NAME = /^[\w-][\w.-]*$/;
 const EXTENSION = '.yaml';
 
-/** All profiles that have a name, those without a file first. One that cannot be read says so in `problem`. */
-export async function listProfiles(
-  home: Home,
-): Promise<
-  readonly (NamedProfile | { readonly name: string; readonly path: string; readonly problem: string })[]
-> {
+/** A profile with a name, or why its file cannot be read. */
+export type ListedProfile =
+  | NamedProfile
+  | { readonly name: string; readonly path: string; readonly problem: string };
+
+/** All profiles that have a name, those without a file first. */
+export async function listProfiles(home: Home): Promise<readonly ListedProfile[]> {
   const saved = (await savedNames(home)).map(async (name) => {
     const file = path.join(home.profilesFolder, name + EXTENSION);
     try {

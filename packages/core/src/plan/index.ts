@@ -31,6 +31,13 @@ export { parsePresetName, presetNamed, presetNames, presetPlans } from './preset
 export type { Preset, PresetName, PresetRecipes } from './presets/presets.js';
 export { priceOptions } from './price.js';
 export type { TensorMeasurement } from './price.js';
+export { parsePolicy, parseTarget, policies, policyFloors, targets } from './profiles/policies.js';
+export type { PolicyName, TargetName } from './profiles/policies.js';
+export { readProfile, writeProfile } from './profiles/profile.js';
+export type { Profile } from './profiles/profile.js';
+export { profileOn } from './profiles/profile-on.js';
+export type { ProfileFit } from './profiles/profile-on.js';
+export { tensorLocks } from './profiles/tensor-locks.js';
 export { quantizable } from './quantizable.js';
 export type { Quantizable, QuantizableTensor } from './quantizable.js';
 export { readPlanFile } from './read-plan-file.js';

@@ -46,6 +46,7 @@ const schema = z.strictObject({
   tensors: z.record(z.string(), z.string()).optional(),
   method: z.enum(['gradient', 'probe', 'rules']).optional(),
   samples: z.number().int().positive().optional(),
+  search: z.enum(['none', 'evolve', 'gradual']).optional(),
   chunk: z.number().int().positive().optional(),
 });
 
@@ -168,17 +169,29 @@ function refuseBadValues(profile: Profile, where: (path: readonly string[]) => s
   if (policy !== undefined) checked(['policy'], () => parsePolicy(policy));
   if (target !== undefined) checked(['target'], () => parseTarget(target));
   if (preset !== undefined) checked(['preset'], () => parsePresetName(preset));
-  if (budget !== undefined) {
-    const { kvType: keyValueType, maxPplIncrease: maxPerplexityIncrease, ...rest } = budget;
-    checked(['budget'], () => parseBudget({ ...rest, keyValueType }));
-    checked(['budget'], () => parseQuality({ ...rest, maxPerplexityIncrease }));
-  }
+  if (budget !== undefined) checkBudget(budget, checked);
   locks?.forEach((lock, place) => checked(['locks', String(place)], () => parseLock(lock)));
   floors?.forEach((floor, place) => checked(['floors', String(place)], () => parseFloor(floor)));
   if (schemes !== undefined) checked(['schemes'], () => parseSchemes(schemes));
   if (couple !== undefined) checked(['couple'], () => parseCouplings(couple));
   for (const [tensor, scheme] of Object.entries(tensors ?? {}))
     checked(['tensors', tensor], () => refuseUnknownScheme(scheme, tensor));
+}
+
+type Checked = (path: readonly string[], check: () => unknown) => void;
+
+/** Each wish by itself, so that the line is its own; then memory with what belongs to it. */
+function checkBudget(budget: NonNullable<Profile['budget']>, checked: Checked): void {
+  const { size, bpw, ratio, kvType, maxKl, maxPplIncrease, minCosine, ...memory } = budget;
+  for (const [key, wish] of Object.entries({ size: { size }, bpw: { bpw }, ratio: { ratio } }))
+    checked(['budget', key], () => parseBudget(wish));
+  const limits = {
+    maxKl: { maxKl },
+    maxPplIncrease: { maxPerplexityIncrease: maxPplIncrease },
+    minCosine: { minCosine },
+  };
+  for (const [key, limit] of Object.entries(limits)) checked(['budget', key], () => parseQuality(limit));
+  checked(['budget'], () => parseBudget({ ...memory, keyValueType: kvType }));
 }
 
 function refuseUnknownScheme(scheme: string, tensor: string): void {
