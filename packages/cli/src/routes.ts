@@ -103,7 +103,16 @@ const plan = buildCommand<PlanCommandFlags, [string], CliContext>({
   },
   docs: {
     brief: 'Decide how to store every tensor, without writing the model',
-    fullDescription: `Does what quantize does up to the plan: calibrates, measures and solves, but encodes nothing.\n\n${modelHelp}`,
+    fullDescription: `Does what quantize does up to the plan: calibrates, measures and solves, but encodes nothing.
+
+${modelHelp}
+
+--schemes may name what no GGUF holds: affine codes of 2, 3, 4, 5, 6 or 8 bits in groups of 16, 32, 64, 128 or 256 weights or
+of a whole row, and int8. Bits and group sizes are then planned as GGUF's types are.
+
+  bitsmith plan MODEL --bpw 4 --schemes k-quants,Q8_0
+  bitsmith plan MODEL --bpw 4 --schemes affine
+  bitsmith plan MODEL --bpw 3 --schemes affine2-g128,affine4-g128,affine8-g128 -o PLAN.yaml`,
   },
 });
 
