@@ -1,9 +1,10 @@
 /** @file A plan before anything is written: the size it will have, what it should cost, which tensors get what and why. */
-import type { Plan } from '@bitsmith/core';
+import type { PlanResult } from '@bitsmith/core';
 import { bitsMap, keptLine } from './bits-map.js';
 import { budgetLine } from './budget.js';
 import { costLines } from './cost.js';
 import { lossLines } from './loss.js';
+import { searchLines } from './search.js';
 import { section } from './section.js';
 import { reportedTensors } from './tensors.js';
 import { fitLine, oneLine, Paint, type Terminal } from './terminal.js';
@@ -12,7 +13,7 @@ import { exactBytes } from './units.js';
 const widest = 100;
 const lossRows = 12;
 
-export function renderPlan(plan: Plan, terminal: Terminal): string {
+export function renderPlan(plan: PlanResult, terminal: Terminal): string {
   const screen = { ...terminal, width: Math.min(widest, terminal.width) };
   const paint = new Paint(screen);
   const tensors = reportedTensors(plan, '');
@@ -24,7 +25,7 @@ export function renderPlan(plan: Plan, terminal: Terminal): string {
       `  ${'file'.padEnd(8)}${paint.bold(exactBytes(plan.predicted.bytes))}, exactly`,
       budgetLine(plan.budget, plan.predicted.bytes, screen),
     ],
-    costLines(null, plan, screen),
+    [...costLines(null, plan, screen), ...searchLines(plan.search, screen)],
     [
       section('What gets what', `${bits.toFixed(2)} bits per weight (b/w); digits are nominal bits`, screen),
       ...bitsMap(tensors, screen),

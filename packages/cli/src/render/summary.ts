@@ -8,6 +8,7 @@ import { budgetLine } from './budget.js';
 import { costLines } from './cost.js';
 import { lossLines } from './loss.js';
 import { sampleLines } from './sample.js';
+import { searchLines } from './search.js';
 import { section } from './section.js';
 import { reportedTensors } from './tensors.js';
 import {
@@ -33,7 +34,7 @@ export function renderSummary(result: QuantizeResult, terminal: Terminal): strin
   const tensors = reportedTensors(result.plan, result.source.architecture);
   const fixed = [
     headLines(result, screen),
-    costLines(result.evaluation, result.plan, screen),
+    [...costLines(result.evaluation, result.plan, screen), ...searchLines(result.search, screen)],
     [
       section(
         'What got what',

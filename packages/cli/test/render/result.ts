@@ -144,6 +144,7 @@ export function exampleResult(tensors = exampleTensors()): QuantizeResult {
       search: { name: 'search.txt', sha256: 'd2'.repeat(32), tokens: 4096 },
       report: { name: 'bundled report text', sha256: 'e3'.repeat(32), tokens: 15_872 },
     },
+    search: null,
     evaluation: {
       evidence: 'measured',
       text: { name: 'bundled report text', sha256: 'e3'.repeat(32), contextTokens: 256, chunks: 62 },
@@ -168,6 +169,8 @@ export function exampleResult(tensors = exampleTensors()): QuantizeResult {
           ' the government of the United States is a government of the people, by the people, and that the power of the nation is derived from them.',
       },
     },
+    leastCosine: { tensor: 'blk.2.ffn_down.weight', value: 0.984512 },
+    quality: null,
     seconds: {
       download: 0,
       convert: 0.412,

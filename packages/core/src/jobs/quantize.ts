@@ -213,6 +213,7 @@ async function describeResult(run: RunContext, finished: Finished): Promise<Quan
     evaluation,
     leastCosine,
     quality: describeQuality(planned, attempts),
+    search: planned.search,
     seconds,
     peakMemoryBytes: memory.peakBytes,
     seed: run.seed,

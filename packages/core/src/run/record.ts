@@ -3,6 +3,7 @@ import type { Evaluation } from '../evaluate/types.js';
 import type { QualityAttempt, QualityVerdict } from '../plan/quality.js';
 import type { Plan } from '../plan/types.js';
 import type { QualityFit } from '../refine/quality-budget.js';
+import type { SearchRecord } from '../refine/search-record.js';
 import type { Stage } from './events.js';
 
 export interface TextUse {
@@ -53,6 +54,8 @@ export interface QuantizeResult {
     /** Every file that was measured on the report text, the returned one among them. */
     readonly files: readonly QualityAttempt[];
   } | null;
+  /** How the plan was refined on true loss; null where it was not. */
+  readonly search: SearchRecord | null;
   readonly seconds: Readonly<Partial<Record<Stage | 'total', number>>>;
   /** Largest resident memory of the command and its engine together, in bytes. */
   readonly peakMemoryBytes: number;
