@@ -238,7 +238,16 @@ const { policy, target, preset, lock, floor, couple, schemes, method, samples, s
 
 export const profileFlags: FlagParametersForType<ProfileFlags> = {
   ...budgetFlags,
-  ...{ policy, target, preset, lock, floor, couple, schemes, method, samples, search },
+  policy,
+  target,
+  preset,
+  lock,
+  floor,
+  couple,
+  schemes,
+  method,
+  samples,
+  search,
 };
 
 function searchMethod(input: string): 'none' | 'evolve' | 'gradual' {

@@ -31,6 +31,7 @@ export function costLines(evaluation: Evaluation | null, plan: Plan | null, term
     ),
     row('', tail),
     ...predictionLine(klNats.mean.value, plan, terminal),
+    ...(plan === null ? [] : presetLines(plan, terminal)),
     row(
       'same top token',
       `${withError(top.value * 100, top.standardError * 100, sign)} % of positions${dot}` +
@@ -61,8 +62,9 @@ function predictionLine(measured: number, plan: Plan | null, terminal: Terminal)
   return [row('', new Paint(terminal).dim(`the plan predicted ${nats(predicted)}: ${how}`))];
 }
 
-function predictedLines({ predicted }: Plan, terminal: Terminal): string[] {
-  if (predicted.klNats === null) return [];
+function predictedLines(plan: Plan, terminal: Terminal): string[] {
+  const { predicted } = plan;
+  if (predicted.klNats === null) return presetLines(plan, terminal);
   const { klLowerBound: bound, gap } = predicted;
   const optimum =
     gap === null || bound === null
@@ -76,7 +78,23 @@ function predictedLines({ predicted }: Plan, terminal: Terminal): string[] {
     section('What it should cost', `${predicted.evidence}, not measured on the file`, terminal),
     row('KL divergence', `mean ${nats(predicted.klNats)} nats per token`),
     ...optimum.map((text) => row('', new Paint(terminal).dim(text))),
+    ...presetLines(plan, terminal),
   ];
+}
+
+/** The plan beside llama.cpp's best preset of its size, in the live model. */
+function presetLines({ presetFloor: floor }: Plan, terminal: Terminal): string[] {
+  if (floor === null) return [];
+  const { preset, presetKlNats, planKlNats, winner, tokens } = floor;
+  const sign = terminal.unicode ? '±' : '+-';
+  const lost = withError(presetKlNats.value, presetKlNats.standardError, sign);
+  const ours = withError(planKlNats.value, planKlNats.standardError, sign);
+  const where = new Paint(terminal).dim(`nats on ${plural(tokens, 'token')} of search text`);
+  const text =
+    winner === 'plan'
+      ? `${preset} ${lost}, the plan ${ours} ${where}`
+      : `${preset} is the plan: ${lost}, against ${ours} ${where}`;
+  return [row('best preset', text)];
 }
 
 function row(label: string, text: string): string {

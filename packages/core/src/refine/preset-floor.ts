@@ -56,14 +56,16 @@ export async function* withPresetFloor(run: RunContext, made: Plan, input: Floor
   if (comparison === null) return made;
   const { best, floor } = comparison;
   if (floor.winner === 'plan') return { ...made, presetFloor: floor };
-  yield { type: 'note', level: 'info', message: wonMessage(floor) };
+  yield { type: 'note', level: 'warning', message: wonMessage(floor) };
+  // Prices that were not measured only told which preset to try.
+  const priced = made.predicted.evidence !== 'assumed';
   const plan = planFromPreset({
     source: made.source,
     preset: best,
     storage,
     headerBytes,
     budget: made.budget,
-    choices,
+    choices: priced ? choices : [],
     klLowerBound: made.predicted.klLowerBound,
   });
   return { ...plan, presetFloor: floor };
