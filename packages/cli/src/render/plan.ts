@@ -5,6 +5,7 @@ import { budgetLine } from './budget.js';
 import { costLines } from './cost.js';
 import { lossLines } from './loss.js';
 import { searchLines } from './search.js';
+import { plannedQualityLine } from './quality.js';
 import { section } from './section.js';
 import { reportedTensors } from './tensors.js';
 import { fitLine, oneLine, Paint, type Terminal } from './terminal.js';
@@ -23,7 +24,9 @@ export function renderPlan(plan: PlanResult, terminal: Terminal): string {
     [
       `${paint.bold(oneLine(plan.source.name))}  ${paint.dim(`plan ${plan.hash.slice(0, 12)}`)}`,
       `  ${'file'.padEnd(8)}${paint.bold(exactBytes(plan.predicted.bytes))}, exactly`,
-      budgetLine(plan.budget, plan.predicted.bytes, screen),
+      ...(plan.quality === undefined
+        ? [budgetLine(plan.budget, plan.predicted.bytes, screen)]
+        : plannedQualityLine(plan.budget, plan.quality)),
     ],
     [...costLines(null, plan, screen), ...searchLines(plan.search, screen)],
     [

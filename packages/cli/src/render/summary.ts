@@ -7,6 +7,7 @@ import { bitsMap, keptLine } from './bits-map.js';
 import { budgetLine } from './budget.js';
 import { costLines } from './cost.js';
 import { lossLines } from './loss.js';
+import { qualityLines } from './quality.js';
 import { sampleLines } from './sample.js';
 import { searchLines } from './search.js';
 import { section } from './section.js';
@@ -69,7 +70,9 @@ function headLines(result: QuantizeResult, terminal: Terminal): string[] {
     `${paint.bold(name)}  ${paint.dim(facts)}${paint.bold(truncateStart(output.path, room))}`,
     sizeLine('source', source.byteLength, source.byteLength, source.dtype, terminal),
     sizeLine('file', output.byteLength, source.byteLength, smaller, terminal),
-    budgetLine(plan.budget, output.byteLength, terminal),
+    ...(result.quality === null
+      ? [budgetLine(plan.budget, output.byteLength, terminal)]
+      : qualityLines(result.quality, terminal)),
   ];
 }
 

@@ -9,6 +9,7 @@ import { runGradient } from '../measure/gradients/gradient-task.js';
 import { runGrams } from '../measure/gradients/gram-task.js';
 import { runInnerProducts } from '../measure/whole-plans/inner-products-task.js';
 import { runPrices } from '../measure/gradients/price-task.js';
+import { runCosines } from '../measure/errors/cosines-task.js';
 import { runErrors } from '../measure/errors/errors-task.js';
 import { runSpikes } from '../measure/super-weights/spikes-task.js';
 import { runTopWeights } from '../measure/super-weights/top-weights-task.js';
@@ -26,6 +27,7 @@ const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   recipes: runRecipes,
   calibrate: runCalibrate,
   errors: runErrors,
+  cosines: runCosines,
   gradient: runGradient,
   prices: runPrices,
   grams: runGrams,

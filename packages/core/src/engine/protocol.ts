@@ -12,6 +12,7 @@ import type { GradientTask } from '../measure/gradients/gradient-task.js';
 import type { GramTask } from '../measure/gradients/gram-task.js';
 import type { InnerProductsTask } from '../measure/whole-plans/inner-products-task.js';
 import type { PriceTask } from '../measure/gradients/price-task.js';
+import type { CosinesTask } from '../measure/errors/cosines-task.js';
 import type { ErrorsTask } from '../measure/errors/errors-task.js';
 import type { SpikesTask } from '../measure/super-weights/spikes-task.js';
 import type { TopWeightsTask } from '../measure/super-weights/top-weights-task.js';
@@ -28,6 +29,7 @@ export interface EngineTasks {
   recipes: RecipesTask;
   calibrate: CalibrateTask;
   errors: ErrorsTask;
+  cosines: CosinesTask;
   gradient: GradientTask;
   prices: PriceTask;
   grams: GramTask;

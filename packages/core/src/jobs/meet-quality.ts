@@ -6,7 +6,7 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import type { Evaluation } from '../evaluate/types.js';
-import { judge, type QualityAttempt, usedShare } from '../plan/quality.js';
+import { judge, type QualityAttempt, type QualityLimit, usedShare } from '../plan/quality.js';
 import { formatBytes } from '../plan/units.js';
 import type { Work } from '../run/events.js';
 import type { PlannedModel } from './plan.js';
@@ -15,8 +15,8 @@ import type { PlannedModel } from './plan.js';
 export interface CheckedFile {
   readonly planned: PlannedModel;
   readonly evaluation: Evaluation | null;
-  /** Least cosine similarity of a tensor's written weights with the source's, and the tensor's name. */
-  readonly leastCosine: { readonly value: number; readonly tensor: string };
+  /** Cosine similarity of every tensor's written weights with the source's, by name. */
+  readonly cosines: ReadonlyMap<string, number>;
   /** Drops the file. */
   readonly discard: () => Promise<void>;
 }
@@ -59,7 +59,7 @@ export async function* meetQuality<File extends CheckedFile>(
     const used = usedShare(attempt.verdicts);
     if (kept !== null && (loosened || used === null || used >= FAR_BELOW)) return { file: kept, attempts };
     const next: PlannedModel | null =
-      attempts.length < MOST_ATTEMPTS ? yield* planAgain(planned, used, attempts) : null;
+      attempts.length < MOST_ATTEMPTS ? yield* planAgain(file, used, attempts) : null;
     if (next === null || (kept !== null && isNoSmaller(next, kept))) {
       if (kept === null) throw missed(attempts);
       return { file: kept, attempts };
@@ -73,34 +73,51 @@ function isNoSmaller(next: PlannedModel, { planned }: CheckedFile): boolean {
   return next.plan.predicted.bytes >= planned.plan.predicted.bytes;
 }
 
-function describe({ planned, evaluation, leastCosine }: CheckedFile): QualityAttempt {
+function describe({ planned, evaluation, cosines }: CheckedFile): QualityAttempt {
   const { limits = [], fit = null } = planned.quality ?? {};
   return {
     planHash: planned.plan.hash,
     bytes: planned.plan.predicted.bytes,
     allowance: fit?.allowance ?? 1,
-    verdicts: judge(limits, evaluation, leastCosine.value),
+    verdicts: judge(limits, evaluation, Math.min(...cosines.values())),
   };
 }
 
-/** A plan for as much less (or more) as the file missed; null where every plan was tried, or the miss is none of loss. */
+/** A plan for as much less (or more) as the file missed, without what turned weights too far; null where nothing new remains. */
 async function* planAgain(
-  planned: PlannedModel,
+  { planned, cosines }: CheckedFile,
   used: number | null,
   attempts: readonly QualityAttempt[],
 ): Work<PlannedModel | null> {
-  const { quality } = planned;
-  if (quality === null || used === null || !(used > 0)) return null;
+  const { quality, plan } = planned;
+  if (quality === null) return null;
+  const { limits, correction } = quality;
+  const turned = turnedTooFar(plan, limits, cosines);
+  const short = [...correction.short, ...turned];
+  const larger = used === null || used < 1;
+  // Where only weights turned too far, losses are as they should be.
+  const factor = used === null || !(used > 0) || (larger && turned.length > 0) ? 1 : MARGIN / used;
+  if (factor === 1 && turned.length === 0) return null;
   const tried = new Set(attempts.map(({ planHash }) => planHash));
-  let allowance = ((attempts.at(-1)?.allowance ?? 1) / used) * MARGIN;
-  const larger = used < 1;
+  let allowance = correction.allowance * factor;
   for (let step = 0; step < MOST_ATTEMPTS; step++) {
-    const next = yield* quality.again(allowance);
+    const next = yield* quality.again({ allowance, short });
     if (!tried.has(next.plan.hash)) return next;
     if (larger) return null;
     allowance *= MARGIN;
   }
   return null;
+}
+
+function turnedTooFar(
+  { tensors }: PlannedModel['plan'],
+  limits: readonly QualityLimit[],
+  cosines: ReadonlyMap<string, number>,
+): { tensor: string; scheme: string }[] {
+  const least = limits.find((limit) => limit.kind === 'cosine')?.least ?? 0;
+  return tensors
+    .filter(({ tensor }) => (cosines.get(tensor) ?? 1) < least)
+    .map(({ tensor, scheme }) => ({ tensor, scheme }));
 }
 
 function changed({ verdicts, bytes }: QualityAttempt, next: PlannedModel): string {

@@ -6,10 +6,13 @@ import type { Calibration } from '../calibrate/calibrate.js';
 import type { SourceModel } from '../model/types.js';
 import type { Budget } from '../plan/budget.js';
 import { type CouplingGroup, mergeCoupled } from '../plan/coupling.js';
-import { leastBytes } from '../plan/least-bytes.js';
-import { type LossLimit, natsOf, type QualityLimit } from '../plan/quality.js';
+import { bytesRange, leastBytes } from '../plan/least-bytes.js';
+import type { TensorOptions } from '../plan/options.js';
+import { type LossLimit, natsOf, type QualityFit, type QualityLimit } from '../plan/quality.js';
 import type { Choice, Plan } from '../plan/types.js';
-import { bytesForQuality, type QualityFit } from '../refine/quality-budget.js';
+import { type ShortPair, withinCosine, without } from '../refine/cosine-limit.js';
+import { bytesForQuality, liveMeter } from '../refine/quality-budget.js';
+import { tokensOf } from '../refine/search-text.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import { spreadChunks, type TokenizedText } from '../text/tokenize.js';
@@ -23,19 +26,38 @@ export interface QualityRequest {
   readonly calibration: Calibration;
   /** Whole: as much is taken as is needed, spread over it. */
   readonly search: TokenizedText;
+  readonly storage: readonly TensorOptions[];
   readonly choices: readonly Choice[];
   readonly groups: readonly CouplingGroup[];
   readonly headerBytes: number;
   /** What sizes allow. */
   readonly budget: Budget;
   readonly limits: readonly QualityLimit[];
-  /** True where the budget is more than the model as it is. */
+  /** The sizes that were asked for, in words; null where there are none. */
   readonly sizeRequest: string | null;
   /** Tokens of the search text that plans are measured on, at most; default 16,384. */
   readonly qualityTokens?: number;
 }
 
-/** How a budget within which plans are made came about. */
+/** What written files taught. */
+export interface QualityCorrection {
+  /** Share of the limits of loss to plan for. */
+  readonly allowance: number;
+  /** What fell short of the least cosine similarity. */
+  readonly short: readonly ShortPair[];
+}
+
+export const NO_CORRECTION: QualityCorrection = { allowance: 1, short: [] };
+
+/** What plans are made of, and within which bytes. */
+export interface PlanSpace {
+  readonly budget: Budget;
+  readonly choices: readonly Choice[];
+  /** Has the options of the choices. */
+  readonly storage: readonly TensorOptions[];
+}
+
+/** How a plan for limits of quality came about. */
 export interface QualityPlan {
   readonly plan: Plan;
   /** Null where no loss is limited. */
@@ -43,38 +65,70 @@ export interface QualityPlan {
 }
 
 /**
- * The smallest plan that meets all limits, within the budget.
- * @param allowance share of the limits of loss to plan for; 1 at first
+ * The smallest plan that meets all limits, within the budget; without limits the best within the budget.
  * @param solveWithin makes the plan of a budget
  * @throws BitsmithError `QUALITY_IMPOSSIBLE`
  */
 export async function* planForQuality(
   request: QualityRequest,
-  allowance: number,
-  solveWithin: (budget: Budget) => Work<Plan>,
+  correction: QualityCorrection,
+  solveWithin: (space: PlanSpace) => Work<Plan>,
 ): Work<QualityPlan> {
-  const { run, model, calibration, search, choices, groups, headerBytes, budget } = request;
-  const limits = request.limits.filter((limit): limit is LossLimit => limit.kind !== 'cosine');
-  if (limits.length === 0) return { plan: yield* solveWithin(budget), fit: null };
+  const { run, model, calibration, search, groups, headerBytes, budget, sizeRequest } = request;
+  const { choices, storage } = yield* withoutTurned(request, correction.short);
+  const limits = lossLimits(request.limits);
+  if (limits.length === 0) {
+    // A least cosine similarity alone asks for the smallest file; beside a size it only narrows what may fill it.
+    const onlyCosine = request.limits.length > 0 && sizeRequest === null;
+    const bytes = onlyCosine ? headerBytes + bytesRange(mergeCoupled(choices, groups))[0] : budget.bytes;
+    const space = { budget: within(budget, bytes, headerBytes), choices, storage };
+    return { plan: yield* solveWithin(space), fit: null };
+  }
   const text = spreadChunks(search, request.qualityTokens ?? DEFAULT_QUALITY_TOKENS);
-  const fit = yield* bytesForQuality({
-    live: { run, model, calibration, text },
-    choices,
-    groups,
-    headerBytes,
-    limitBytes: budget.bytes,
-    sizeRequest: request.sizeRequest,
-    limits,
-    allowance,
-  });
-  const { bytes } = fit;
-  const plan = yield* solveWithin({
-    ...budget,
-    bytes,
-    dataBytes: bytes - headerBytes,
-    keepsEverything: false,
-  });
-  return { plan, fit };
+  const fit = yield* bytesForQuality(
+    {
+      choices,
+      groups,
+      headerBytes,
+      limitBytes: budget.bytes,
+      sizeRequest,
+      limits,
+      allowance: correction.allowance,
+    },
+    liveMeter({ run, model, calibration, text }, choices),
+    tokensOf(text),
+  );
+  const plan = yield* solveWithin({ budget: within(budget, fit.bytes, headerBytes), choices, storage });
+  return { plan: { ...plan, quality: fit }, fit };
+}
+
+function within(budget: Budget, bytes: number, headerBytes: number): Budget {
+  return bytes === budget.bytes
+    ? budget
+    : { ...budget, bytes, dataBytes: bytes - headerBytes, keepsEverything: false };
+}
+
+/** Choices and options without what turns weights further than the limit allows. */
+async function* withoutTurned(
+  { run, model, calibration, choices, storage, limits }: QualityRequest,
+  short: readonly ShortPair[],
+): Work<Pick<PlanSpace, 'choices' | 'storage'>> {
+  const cosine = limits.find((limit) => limit.kind === 'cosine');
+  if (cosine === undefined) return { choices, storage };
+  const { least } = cosine;
+  const left = without(yield* withinCosine(run, model, calibration, choices, least), short, least);
+  const schemes = new Map(
+    left.map(({ tensor, candidates }) => [tensor, new Set(candidates.map(({ scheme }) => scheme))]),
+  );
+  const options = storage.map((each) => ({
+    ...each,
+    options: each.options.filter(({ scheme }) => schemes.get(each.tensor.name)?.has(scheme)),
+  }));
+  return { choices: left, storage: options };
+}
+
+function lossLimits(limits: readonly QualityLimit[]): LossLimit[] {
+  return limits.filter((limit): limit is LossLimit => limit.kind !== 'cosine');
 }
 
 /** Sums of prices around a limit of loss where plans that meet it may lie: true losses are mostly 1 to 1.4 times the sum. */
@@ -87,7 +141,7 @@ export function likelySizes(
   groups: readonly CouplingGroup[],
   mostBytes: number,
 ): readonly number[] {
-  const losses = limits.filter((limit): limit is LossLimit => limit.kind !== 'cosine');
+  const losses = lossLimits(limits);
   if (losses.length === 0) return [mostBytes];
   const least = Math.min(...losses.map(natsOf));
   const merged = mergeCoupled(choices, groups);

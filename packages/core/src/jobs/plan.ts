@@ -27,16 +27,21 @@ import {
   type TensorOptions,
   writePlanFile,
 } from '../plan/index.js';
-import type { QualityLimit } from '../plan/quality.js';
+import type { QualityFit, QualityLimit } from '../plan/quality.js';
 import { presetRecipes } from '../presets/recipes.js';
 import { withPresetFloor } from '../refine/preset-floor.js';
-import type { QualityFit } from '../refine/quality-budget.js';
 import type { SearchRecord } from '../refine/search-record.js';
 import { refuseBadSearch, type SearchOptions, searchPlan } from '../refine/search.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import { completeOptions } from './complete-options.js';
-import { likelySizes, planForQuality } from './plan-for-quality.js';
+import {
+  likelySizes,
+  NO_CORRECTION,
+  planForQuality,
+  type PlanSpace,
+  type QualityCorrection,
+} from './plan-for-quality.js';
 import { type FrameOptions, openFrame, parseFrame } from './plan-frame.js';
 import { priceChoices } from './price-choices.js';
 import { type Pricing, type PricingOptions, refuseBadPricing } from './pricing.js';
@@ -80,8 +85,10 @@ export interface PlanResult extends Plan {
 export interface PlannedQuality {
   readonly limits: readonly QualityLimit[];
   readonly fit: QualityFit | null;
-  /** Makes the plan again, for this share of the limits of loss. */
-  readonly again: (allowance: number) => Work<PlannedModel>;
+  /** What earlier files of the run taught. */
+  readonly correction: QualityCorrection;
+  /** Makes the plan again. */
+  readonly again: (correction: QualityCorrection) => Work<PlannedModel>;
 }
 
 /**
@@ -158,24 +165,30 @@ export async function* planModel(
   const pricing = byRules ? null : yield* priceChoices(run, frame, { calibration, search, sizesOf }, options);
   const choices = priceOptions(storage, pricing?.measured ?? rulePrices(storage));
   let searched: SearchRecord | null = null;
-  const solveWithin = async function* (within: Budget): Work<Plan> {
-    let made = makePlan({ source, choices, groups, budget: within, headerBytes: frame.headerBytes });
+  const solveWithin = async function* (space: PlanSpace): Work<Plan> {
+    let made = makePlan({ source, groups, ...space, headerBytes: frame.headerBytes });
     if (byRules) made = asRulePlan(made, storage, frame.headerBytes);
-    const refined = yield* searchPlan(run, made, { ...frame, choices, calibration, search, options });
+    const refined = yield* searchPlan(run, made, { ...frame, ...space, calibration, search, options });
     searched = refined.record;
     const { floorTokens } = options;
-    return yield* withPresetFloor(run, refined.plan, { ...frame, choices, calibration, search, floorTokens });
+    return yield* withPresetFloor(run, refined.plan, {
+      ...frame,
+      ...space,
+      calibration,
+      search,
+      floorTokens,
+    });
   };
   const request = { ...frame, run, calibration, search, choices, budget: budget as Budget, limits };
   const sizeRequest = sizes.length === 0 ? null : sizes.map(({ text }) => text).join(' and ');
   const { qualityTokens } = options;
-  const planFor = async function* (allowance: number): Work<PlannedModel> {
+  const planFor = async function* (correction: QualityCorrection): Work<PlannedModel> {
     const quality = { ...request, sizeRequest, qualityTokens };
-    const { plan: made, fit } = yield* planForQuality(quality, allowance, solveWithin);
-    const meeting = limits.length === 0 ? null : { limits, fit, again: planFor };
+    const { plan: made, fit } = yield* planForQuality(quality, correction, solveWithin);
+    const meeting = limits.length === 0 ? null : { limits, fit, correction, again: planFor };
     return await finished(made, pricing, meeting, searched);
   };
-  return yield* planFor(1);
+  return yield* planFor(NO_CORRECTION);
 }
 
 /** A plan by hand: no budget is needed where nothing is left to choose. */

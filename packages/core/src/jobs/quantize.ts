@@ -19,6 +19,7 @@ import { timed } from '../run/work.js';
 import { firstChunks, type TokenizedText } from '../text/tokenize.js';
 import { layoutOutput } from '../write/gguf.js';
 import { type CheckedFile, meetQuality } from './meet-quality.js';
+import { completeOptions } from './complete-options.js';
 import { refuseSource, refuseUnwritable } from './output.js';
 import { type PlanOptions, type PlannedModel, planModel } from './plan.js';
 import { refuseUnconfirmed } from './wishes.js';
@@ -43,7 +44,8 @@ export async function* quantize(options: QuantizeOptions): Work<QuantizeResult> 
   return yield* inRun(options, (run) => quantizeIn(run, options));
 }
 
-async function* quantizeIn(run: RunContext, options: QuantizeOptions): Work<QuantizeResult> {
+async function* quantizeIn(run: RunContext, asked: QuantizeOptions): Work<QuantizeResult> {
+  const options = yield* completeOptions(run, asked);
   const seconds: Partial<Record<Stage | 'total', number>> = {};
   const started = performance.now();
   const memory = new MemoryWatch(() => run.engine.processId);
@@ -157,14 +159,13 @@ async function* check(
   { model, texts }: PlannedModel,
   encodedPath: string,
   options: QuantizeOptions,
-): Work<Pick<Made, 'evaluation' | 'leastCosine'>> {
+): Work<Pick<Made, 'evaluation' | 'cosines'>> {
   const written = yield* verifyWeights(run, model, encodedPath);
-  const [[tensor, { cosine }]] = [...written].toSorted(([, a], [, b]) => a.cosine - b.cosine);
-  const leastCosine = { tensor, value: cosine };
-  if (options.verify === false) return { evaluation: null, leastCosine };
+  const cosines = new Map([...written].map(([tensor, { cosine }]) => [tensor, cosine]));
+  if (options.verify === false) return { evaluation: null, cosines };
   const text = firstChunks(texts.report, options.verifyTokens ?? DEFAULT_VERIFY_TOKENS);
   const { evaluation } = yield* evaluateFile(run, model, encodedPath, text);
-  return { evaluation, leastCosine };
+  return { evaluation, cosines };
 }
 
 interface Finished {
@@ -177,7 +178,8 @@ interface Finished {
 
 async function describeResult(run: RunContext, finished: Finished): Promise<QuantizeResult> {
   const { file, attempts, sha256, seconds, memory } = finished;
-  const { planned, layout, evaluation, leastCosine, output } = file;
+  const { planned, layout, evaluation, cosines, output } = file;
+  const [[tensor, value]] = [...cosines].toSorted(([, a], [, b]) => a - b);
   const { model, plan, texts, pricing } = planned;
   const runId = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${randomUUID().slice(0, 8)}`;
   const dataBytes = layout.tensors.reduce((sum, { type, shape }) => sum + tensorByteLength(type, shape), 0);
@@ -211,7 +213,7 @@ async function describeResult(run: RunContext, finished: Finished): Promise<Quan
           : { ...describeText(texts.report), tokens: evaluation.text.chunks * evaluation.text.contextTokens },
     },
     evaluation,
-    leastCosine,
+    leastCosine: { tensor, value },
     quality: describeQuality(planned, attempts),
     search: planned.search,
     seconds,

@@ -87,6 +87,22 @@ export function natsOf(limit: LossLimit): number {
   return limit.kind === 'kl' ? limit.klNats : Math.log1p(limit.increasePercent / 100);
 }
 
+/** A plan that meets the limits on the search text. */
+export interface QualityFit {
+  /** Of the whole file. */
+  readonly bytes: number;
+  /** On the search text, in nats per token. */
+  readonly klNats: { readonly value: number; readonly standardError: number };
+  /** ln of the ratio of perplexities on the search text. */
+  readonly nllIncreaseNats: number;
+  /** Share of the limits that was planned for. */
+  readonly allowance: number;
+  /** Plans that were measured, and the tokens of text that each ran over. */
+  readonly evaluations: number;
+  readonly tokens: number;
+  readonly evidence: 'measured';
+}
+
 /** What became of a limit on the written file. */
 export interface QualityVerdict {
   readonly kind: QualityLimit['kind'];

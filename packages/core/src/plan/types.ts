@@ -1,4 +1,5 @@
 /** @file A plan: tensor -> scheme, with the reason, the exact bytes and the predicted loss. */
+import type { QualityFit } from './quality.js';
 import type { Evidence, Measured } from '../evaluate/types.js';
 
 export type SchemeFamily = 'ggml' | 'float' | 'affine' | 'int8';
@@ -121,6 +122,8 @@ export interface Plan {
     /** (klNats - klLowerBound) / klNats: 0 when no plan can be better; null when the plan was not solved for. */
     readonly gap: number | null;
   };
+  /** How a limit of loss was met on the search text; absent where none was asked for. */
+  readonly quality?: QualityFit;
   /** Null where no preset fits the budget, where nothing is lost, and for plans that were given. */
   readonly presetFloor: PresetFloor | null;
 }

@@ -5,21 +5,27 @@
  * it on the search text: the file is confirmed on other text, later.
  */
 import { BitsmithError } from '@bitsmith/formats';
+import type { Gathered } from '../measure/gather.js';
 import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
 import { type CouplingGroup, expandPicked, mergeCoupled, type MergedChoice } from '../plan/coupling.js';
 import { bytesRange, leastBytes, SIZE_STEP } from '../plan/least-bytes.js';
-import { type LossLimit, natsOf } from '../plan/quality.js';
+import { type LossLimit, natsOf, type QualityFit } from '../plan/quality.js';
 import { solve } from '../plan/solve.js';
 import type { Choice } from '../plan/types.js';
 import { formatBytes, formatNats } from '../plan/units.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { stage } from '../run/work.js';
 import { type Assignment, bytesOf, priceSumOf, variantOf } from './assignment.js';
-import { tokensOf } from './search-text.js';
+
+/** Measures the true losses of plans, in order. */
+export type LossMeter = (
+  assignments: readonly Assignment[],
+) => AsyncGenerator<RunEvent, Gathered<PlanLoss>, void>;
+
+export type PlanLoss = Pick<TrueLoss, 'klNats' | 'standardError' | 'nllIncreaseNats'>;
 
 export interface QualitySearch {
-  readonly live: LiveMeasurement;
   readonly choices: readonly Choice[];
   readonly groups: readonly CouplingGroup[];
   readonly headerBytes: number;
@@ -30,22 +36,6 @@ export interface QualitySearch {
   readonly limits: readonly LossLimit[];
   /** Share of the limits to plan for: below 1 where a file missed them on other text, above 1 where it stayed far below. */
   readonly allowance: number;
-}
-
-/** A plan that meets the limits on the search text. */
-export interface QualityFit {
-  /** Of the whole file. */
-  readonly bytes: number;
-  /** On the search text, in nats per token. */
-  readonly klNats: { readonly value: number; readonly standardError: number };
-  /** ln of the ratio of perplexities on the search text. */
-  readonly nllIncreaseNats: number;
-  /** Share of the limits that was planned for. */
-  readonly allowance: number;
-  /** Plans that were measured, and the tokens of text that each ran over. */
-  readonly evaluations: number;
-  readonly tokens: number;
-  readonly evidence: 'measured';
 }
 
 /** A plan is close enough when this much of the limit is used: below 1 % of a file's size remains. */
@@ -62,21 +52,36 @@ interface Point {
   readonly assignment: Assignment;
   readonly bytes: number;
   readonly priceSum: number;
-  readonly loss: TrueLoss;
+  readonly loss: PlanLoss;
+}
+
+/** Plans in the live model. */
+export function liveMeter(live: LiveMeasurement, choices: readonly Choice[]): LossMeter {
+  return async function* (assignments) {
+    const variants = assignments.map((assignment) => variantOf(live.model, choices, assignment));
+    return yield* gatherVariants(live, variants, 'plans in the live model');
+  };
 }
 
 /**
+ * @param tokens of text that each plan runs over
  * @throws BitsmithError `QUALITY_IMPOSSIBLE` where the largest plan allowed loses more, with what it loses
  */
-export async function* bytesForQuality(search: QualitySearch): Work<QualityFit> {
-  const { limits, live } = search;
+export async function* bytesForQuality(
+  search: QualitySearch,
+  measure: LossMeter,
+  tokens: number,
+): Work<QualityFit> {
+  const { limits } = search;
   const label = `the smallest file with ${limits.map(({ text }) => text).join(' and ')}`;
   return yield* stage('measure', label, async function* () {
     const trail = new Trail(search);
     let next = trail.first();
     let cached = true;
     for (let round = 0; round < MOST_ROUNDS && next.length > 0; round++) {
-      cached = (yield* trail.measure(next)) && cached;
+      const losses = yield* measure(next);
+      trail.add(next, losses.values);
+      cached &&= losses.cached;
       next = trail.next();
     }
     const best = trail.best();
@@ -87,7 +92,7 @@ export async function* bytesForQuality(search: QualitySearch): Work<QualityFit> 
       nllIncreaseNats: best.loss.nllIncreaseNats,
       allowance: search.allowance,
       evaluations: trail.points.length,
-      tokens: tokensOf(live.text),
+      tokens,
       evidence: 'measured',
     };
     const summary = `${formatNats(fit.klNats.value)} nats at ${formatBytes(fit.bytes)}, by ${fit.evaluations} plans`;
@@ -141,19 +146,16 @@ class Trail {
     return meeting.toSorted((a, b) => a.bytes - b.bytes).at(0) ?? null;
   }
 
-  async *measure(assignments: readonly Assignment[]): AsyncGenerator<RunEvent, boolean, void> {
-    const { choices, live } = this.search;
-    const variants = assignments.map((assignment) => variantOf(live.model, choices, assignment));
-    const { values, cached } = yield* gatherVariants(live, variants, 'plans in the live model');
+  add(assignments: readonly Assignment[], losses: readonly PlanLoss[]): void {
+    const { choices } = this.search;
     assignments.forEach((assignment, index) =>
       this.points.push({
         assignment,
         bytes: bytesOf(choices, assignment),
         priceSum: priceSumOf(choices, assignment),
-        loss: values[index],
+        loss: losses[index],
       }),
     );
-    return cached;
   }
 
   /**

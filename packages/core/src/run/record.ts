@@ -1,8 +1,7 @@
 /** @file One job's record: everything needed to know, repeat or doubt a result. Written to `.bitsmith/runs/ID.json`. */
 import type { Evaluation } from '../evaluate/types.js';
-import type { QualityAttempt, QualityVerdict } from '../plan/quality.js';
+import type { QualityAttempt, QualityFit, QualityVerdict } from '../plan/quality.js';
 import type { Plan } from '../plan/types.js';
-import type { QualityFit } from '../refine/quality-budget.js';
 import type { SearchRecord } from '../refine/search-record.js';
 import type { Stage } from './events.js';
 

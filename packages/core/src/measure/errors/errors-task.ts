@@ -4,19 +4,17 @@
  * c_j the mean square of input channel j, and the plain square sum_ij r_i (w_ij - w'_ij)^2. r_i is what row i stands for: of an
  * embedding that is only looked up, how often its token occurs.
  */
-import { type ImportanceMatrix, isTensorType } from '@bitsmith/formats';
-import { decodeRows, type Engine, requiresImportance, weightedError } from '@bitsmith/ggml';
-import { ROW_COUNTS } from '../../calibrate/accumulator.js';
+import { isTensorType } from '@bitsmith/formats';
+import { type Engine, requiresImportance, weightedError } from '@bitsmith/ggml';
 import { isOverflow } from '../../encode/encode-rows.js';
 import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { readImportance } from '../../io/read-importance.js';
-import { type StoredTensor, WeightFiles } from '../../model/weight-files.js';
+import { WeightFiles } from '../../model/weight-files.js';
 import type { StorageType } from '../../plan/schemes.js';
 import { inLanes } from '../../run/lanes.js';
-import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
-import { sampleRows } from './sample-rows.js';
+import { readSamples, type RowSample } from './row-samples.js';
 
 export type ErrorsTask = TaskType<
   {
@@ -42,16 +40,6 @@ export interface SchemeError {
   readonly plain: number;
 }
 
-/** Rows of one matrix, as floats, with what they stand for. */
-interface RowSample {
-  readonly values: Float32Array;
-  readonly rows: number;
-  readonly rowLength: number;
-  readonly rowWeights: Float32Array;
-  /** Column weights; without, every column counts alike and encoders work without. */
-  readonly importance: Float32Array | undefined;
-}
-
 export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, settings) => {
   const engine = nativeEngine(settings);
   const files = await WeightFiles.open(parameters.files);
@@ -75,46 +63,6 @@ export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, set
     await files.close();
   }
 };
-
-/**
- * Reads the sampled rows, grouped by matrix so that each group has one importance vector.
- * @param importance null: rows are spaced evenly, whatever they stand for
- */
-async function readSamples(
-  engine: Engine,
-  files: WeightFiles,
-  tensor: StoredTensor,
-  importance: ImportanceMatrix | null,
-  sampleWeights: number,
-): Promise<RowSample[]> {
-  const { rowLength, rows, rowBytes } = tensor;
-  const weights = importance === null ? null : columnWeights(importance, tensor);
-  // A tied embedding is the output head as well, where every row is used for every token.
-  const lookedUp = tensor.name === 'token_embd.weight' && files.has('output.weight');
-  const frequencies = lookedUp ? importance?.extra.get(ROW_COUNTS)?.values : undefined;
-  const count = Math.min(rows, Math.max(16, Math.ceil(sampleWeights / rowLength)));
-  const sampled = sampleRows(rows, count, frequencies?.length === rows ? frequencies : undefined);
-  const hits = sampled.reduce((sum, { hits }) => sum + hits, 0);
-  const groups = new Map<Float32Array | undefined, { row: number; hits: number }[]>();
-  for (const item of sampled) {
-    const vector = weights === null ? undefined : vectorOfRow(weights, tensor, item.row);
-    const group = groups.get(vector);
-    if (group === undefined) groups.set(vector, [item]);
-    else group.push(item);
-  }
-  const samples: RowSample[] = [];
-  for (const [vector, items] of groups) {
-    const bytes = new Uint8Array(items.length * rowBytes);
-    for (const [index, { row }] of items.entries()) {
-      await files.readRows(tensor.name, row, bytes.subarray(index * rowBytes, (index + 1) * rowBytes));
-    }
-    const values = new Float32Array(items.length * rowLength);
-    await decodeRows(engine, { type: tensor.type, bytes, rows: items.length, rowLength }, values);
-    const rowWeights = Float32Array.from(items, ({ hits: times }) => (times * rows) / hits);
-    samples.push({ values, rows: items.length, rowLength, rowWeights, importance: vector });
-  }
-  return samples;
-}
 
 /** Null where the scheme, or a scale of it, overflows on these weights: then it is no candidate for them. */
 async function errorOf(

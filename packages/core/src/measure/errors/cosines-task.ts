@@ -1,0 +1,81 @@
+/**
+ * @file In the engine: how much a tensor's weights in a scheme point where they did: the cosine of the angle between w and w', over
+ * evenly spaced rows, w' decoded from the very codes that the scheme would store.
+ */
+import { isTensorType } from '@bitsmith/formats';
+import { type Engine, requiresImportance } from '@bitsmith/ggml';
+import { isOverflow } from '../../encode/encode-rows.js';
+import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
+import type { TaskHandler, TaskType } from '../../engine/task-type.js';
+import { nativeEngine } from '../../engine/session.js';
+import { readImportance } from '../../io/read-importance.js';
+import { WeightFiles } from '../../model/weight-files.js';
+import type { StorageType } from '../../plan/schemes.js';
+import { inLanes } from '../../run/lanes.js';
+import { readSamples, type RowSample } from './row-samples.js';
+
+export type CosinesTask = TaskType<
+  {
+    readonly files: readonly string[];
+    readonly importancePath: string;
+    readonly sampleWeights: number;
+    readonly tensors: readonly { readonly name: string; readonly schemes: readonly StorageType[] }[];
+  },
+  {
+    readonly tensor: string;
+    /** Null where the scheme cannot hold the weights. */
+    readonly cosines: Readonly<Record<string, number | null>>;
+  },
+  null
+>;
+
+export const runCosines: TaskHandler<CosinesTask> = async (parameters, report, settings) => {
+  const engine = nativeEngine(settings);
+  const files = await WeightFiles.open(parameters.files);
+  try {
+    const importance = await readImportance(parameters.importancePath);
+    await prepareSchemes(
+      engine,
+      parameters.tensors.flatMap((tensor) => tensor.schemes),
+    );
+    await inLanes(settings.threads, parameters.tensors, async ({ name, schemes }) => {
+      const tensor = files.tensor(name);
+      const samples = await readSamples(engine, files, tensor, importance, parameters.sampleWeights, true);
+      const cosines: Record<string, number | null> = {};
+      for (const scheme of schemes) cosines[scheme] = await cosineIn(engine, samples, scheme);
+      report({ tensor: name, cosines });
+    });
+    return null;
+  } finally {
+    await files.close();
+  }
+};
+
+async function cosineIn(
+  engine: Engine,
+  samples: readonly RowSample[],
+  scheme: StorageType,
+): Promise<number | null> {
+  let before = 0;
+  let after = 0;
+  let product = 0;
+  for (const { values, rows, rowLength, importance } of samples) {
+    const decoded = new Float32Array(values.length);
+    const needed = isTensorType(scheme) && requiresImportance(scheme);
+    const vector = importance ?? (needed ? new Float32Array(rowLength).fill(1) : undefined);
+    try {
+      await throughScheme(engine, { scheme, values, rows, rowLength, importance: vector }, decoded);
+    } catch (error) {
+      if (isOverflow(error)) return null;
+      throw error;
+    }
+    for (let i = 0; i < values.length; i++) {
+      before += values[i] * values[i];
+      after += decoded[i] * decoded[i];
+      product += values[i] * decoded[i];
+    }
+  }
+  // Nothing to turn: zeros stay zeros in every scheme.
+  if (before === 0) return after === 0 ? 1 : 0;
+  return after === 0 ? 0 : Math.min(1, product / (Math.sqrt(before) * Math.sqrt(after)));
+}
