@@ -98,7 +98,24 @@ const plan = buildCommand<PlanCommandFlags, [string], CliContext>({
   loader: async () => (await import('./commands/plan.js')).plan,
   parameters: {
     positional: { kind: 'tuple', parameters: [model] },
-    flags: { ...budgetFlags, ...planFlags, ...textFlags, ...runFlags, ...outputFlags },
+    flags: {
+      pareto: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'Draw size against predicted loss for all budgets; needs none',
+      },
+      plans: optional(
+        'Whole plans that --pareto measures to read totals by; 0: none (default: 6)',
+        'N',
+        wholeNumber(0),
+      ),
+      ...budgetFlags,
+      ...planFlags,
+      ...textFlags,
+      ...runFlags,
+      ...outputFlags,
+    },
     aliases: { o: 'savePlan' },
   },
   docs: {

@@ -18,7 +18,8 @@ import {
 import { applyFloors, type Floor, parseFloor } from '../plan/floors.js';
 import { type AppliedLock, applyLocks, type Lock, parseLock } from '../plan/locks.js';
 import { storageOptions, type TensorOptions } from '../plan/options.js';
-import { parsePolicy, policyFloors, tensorLocks } from '../plan/index.js';
+import { parsePolicy, policyFloors } from '../plan/profiles/policies.js';
+import { tensorLocks } from '../plan/profiles/tensor-locks.js';
 import { parseSchemes } from '../plan/scheme-list.js';
 import type { CatalogueScheme } from '../plan/schemes.js';
 import type { RunContext, RunOptions } from '../run/context.js';

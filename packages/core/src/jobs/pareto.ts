@@ -1,0 +1,185 @@
+/**
+ * @file Size against predicted loss for every budget, from one measurement. What is measured is what plans of common sizes and
+ * llama.cpp's presets need; a plan of any size then takes its prices from the store.
+ */
+import { BitsmithError } from '@bitsmith/formats';
+import { refuseNonFiniteWeights } from '../encode/finite.js';
+import {
+  canPredict,
+  type FittedPlan,
+  measurePrediction,
+  type Prediction,
+} from '../measure/whole-plans/measure-prediction.js';
+import { type KlFit, predictKl } from '../measure/whole-plans/predict.js';
+import { commonSizes, type ParetoCurve, paretoCurve, type PredictedTotal } from '../plan/pareto.js';
+import { type Preset, presetPlans } from '../plan/presets/presets.js';
+import { priceOptions } from '../plan/price.js';
+import { rulePrices } from '../plan/rules/rule-prices.js';
+import type { Choice } from '../plan/types.js';
+import { presetRecipes } from '../presets/recipes.js';
+import { inRun, type RunContext } from '../run/context.js';
+import type { Work } from '../run/events.js';
+import type { TextUse } from '../run/record.js';
+import { spreadChunks } from '../text/tokenize.js';
+import type { Calibration } from '../calibrate/calibrate.js';
+import { completeOptions } from './complete-options.js';
+import { type Frame, openFrame, parseFrame } from './plan-frame.js';
+import type { PlanOptions } from './plan.js';
+import { priceChoices } from './price-choices.js';
+import { DEFAULT_PROBE_TOKENS, refuseBadPricing } from './pricing.js';
+import { calibrationFor, prepareTexts, type RunTexts } from './texts.js';
+import { givenWishes } from './wishes.js';
+
+/** Options of a plan; a budget, a plan that is given, a search and files to write have no place beside a curve. */
+export interface ParetoOptions extends PlanOptions {
+  /** Whole plans whose true loss is measured to read totals by; default 6, 0 for plain sums of prices. */
+  readonly plans?: number;
+}
+
+export interface ParetoResult extends ParetoCurve {
+  readonly status: 'success';
+  readonly model: {
+    /** As the user named it. */
+    readonly location: string;
+    readonly name: string;
+    readonly architecture: string;
+    readonly sha256: string;
+    readonly parameterCount: number;
+    /** Bytes of the source as GGUF. */
+    readonly byteLength: number;
+  };
+  /** What the plans of the fit were measured on; null for plain sums. */
+  readonly text: TextUse | null;
+  readonly seed: number;
+  /** KL = S (a + b S), where plans were measured to know it; null for plain sums. */
+  readonly fit: TotalsFit | null;
+}
+
+/** How totals are read, and what that rests on. */
+export interface TotalsFit extends Pick<KlFit, 'a' | 'b' | 'relativeError' | 'plans' | 'range'> {
+  readonly measured: readonly Pick<FittedPlan, 'bitsPerWeight' | 'priceSum' | 'klNats' | 'standardError'>[];
+}
+
+/** Measures once, and prices every budget. */
+export async function* pareto(options: ParetoOptions): Work<ParetoResult> {
+  return yield* inRun(options, (run) => paretoIn(run, options));
+}
+
+async function* paretoIn(run: RunContext, given: ParetoOptions): Work<ParetoResult> {
+  refuseBesidePareto(given);
+  const options = yield* completeOptions(run, given, { needsBudget: false });
+  const asked = parseFrame(options);
+  refuseBadPricing(options);
+  const frame = yield* openFrame(run, options, asked);
+  const { model, storage, groups, headerBytes } = frame;
+  const presets = presetPlans(await presetRecipes(run, model), storage, headerBytes, groups);
+  await refuseNonFiniteWeights(run, model);
+  const texts = await prepareTexts(run, model, frame.corpus, options);
+  const calibration = yield* calibrationFor(run, model, texts, options);
+  const choices = yield* pricedFor(run, frame, presets, { calibration, texts }, options);
+  const { prediction, text } = yield* fitTotals(run, frame, choices, { calibration, texts }, options);
+  const { location, name, architecture, sha256, parameterCount, byteLength } = model;
+  const curve = paretoCurve({
+    choices,
+    groups,
+    headerBytes,
+    parameterCount,
+    readTotal: prediction === null ? undefined : (sum) => readTotal(prediction.fit, sum),
+    presets,
+  });
+  return {
+    status: 'success',
+    model: { location, name, architecture, sha256, parameterCount, byteLength },
+    text,
+    seed: run.seed,
+    fit: prediction === null ? null : summaryOf(prediction),
+    ...curve,
+  };
+}
+
+function readTotal(fit: KlFit, priceSum: number): PredictedTotal {
+  return priceSum === 0 ? { klNats: 0, low: 0, high: 0 } : predictKl(fit, priceSum);
+}
+
+function summaryOf({ fit, plans }: Prediction): TotalsFit {
+  const { a, b, relativeError, range } = fit;
+  const measured = plans.map(({ bitsPerWeight, priceSum, klNats, standardError }) => ({
+    bitsPerWeight,
+    priceSum,
+    klNats,
+    standardError,
+  }));
+  return { a, b, relativeError, plans: fit.plans, range, measured };
+}
+
+/** A curve is of all budgets: what asks for one plan would be passed over in silence. */
+function refuseBesidePareto(options: ParetoOptions): void {
+  const { planFile, preset, savePlan, tensorTypeFile, search } = options;
+  const flags = { plan: planFile, preset, 'save-plan': savePlan, 'tensor-type-file': tensorTypeFile, search };
+  const given = [
+    ...givenWishes(options),
+    ...Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : `--${flag} ${value}`)),
+  ];
+  if (given.length === 0) return;
+  throw new BitsmithError(
+    'arguments',
+    'PLAN_BESIDE_PARETO',
+    `expected a curve of all budgets or one plan, found both: --pareto ${given.join(' ')}`,
+    {
+      expected: '--pareto without a budget, a plan, a preset, a search or a file to write',
+      found: given.join(' '),
+      suggestion: 'Leave out --pareto for one plan, or the others for the curve.',
+    },
+  );
+}
+
+interface Measured {
+  readonly calibration: Calibration;
+  readonly texts: RunTexts;
+}
+
+/** Prices what plans of common sizes could use, and what the presets do. */
+async function* pricedFor(
+  run: RunContext,
+  frame: Frame,
+  presets: readonly Preset[],
+  { calibration, texts }: Measured,
+  options: ParetoOptions,
+): Work<readonly Choice[]> {
+  const { storage, headerBytes, model } = frame;
+  if (options.method === 'rules') return priceOptions(storage, rulePrices(storage));
+  const { parameterCount } = model;
+  const sizes = [...commonSizes({ headerBytes, parameterCount }), ...presets.map(({ bytes }) => bytes)];
+  const pricing = yield* priceChoices(
+    run,
+    frame,
+    {
+      calibration,
+      search: texts.search,
+      sizesOf: () => sizes.map((bytes) => bytes - headerBytes),
+      always: ({ tensor, scheme }) => presets.some(({ schemes }) => schemes.get(tensor) === scheme),
+    },
+    options,
+  );
+  return priceOptions(storage, pricing.measured);
+}
+
+/** The fit that totals are read by; none where nothing was measured to fit, or none was asked for. */
+async function* fitTotals(
+  run: RunContext,
+  { model }: Frame,
+  choices: readonly Choice[],
+  { calibration, texts }: Measured,
+  { plans, method, probeTokens = DEFAULT_PROBE_TOKENS }: ParetoOptions,
+): Work<{ prediction: Prediction | null; text: TextUse | null }> {
+  const { parameterCount } = model;
+  const request = { parameterCount, plans, seed: run.seed, interactions: null };
+  if (plans === 0 || method === 'rules' || !canPredict(choices, request)) {
+    return { prediction: null, text: null };
+  }
+  const text = spreadChunks(texts.search, probeTokens);
+  const live = { run, model, calibration, text };
+  const prediction = yield* measurePrediction(live, choices, request);
+  const tokens = text.chunks.length * text.contextTokens;
+  return { prediction, text: { name: text.name, sha256: text.sha256, tokens } };
+}
