@@ -71,13 +71,14 @@ export function withScaled(truth: Truth, pairs: readonly Pair[], errors: Readonl
         .filter(({ tensor }) => tensor.name === pair.tensor.name)
         .sort((a, b) => distance(a) - distance(b));
       const factor = errorOf(pair) / errorOf(nearest);
-      const { klNats, standardError, sequenceKlNats } = lossOf(truth, nearest.id);
+      const { klNats, standardError, sequenceKlNats, nllIncreaseNats } = lossOf(truth, nearest.id);
       return [
         pair.id,
         {
           klNats: klNats * factor,
           standardError: standardError * factor,
           sequenceKlNats: sequenceKlNats.map((value) => value * factor),
+          nllIncreaseNats: nllIncreaseNats * factor,
         },
       ];
     });
