@@ -20,21 +20,28 @@ export interface SearchText {
   readonly check: TokenizedText | null;
 }
 
-/**
- * Half of the text, at most, is kept for the check. All parts are spread over the text.
- * @param limitTokens what plans may be selected on at most
- */
-export function divideSearchText(text: TokenizedText, limitTokens: number = Infinity): SearchText {
+/** What a search can afford, in tokens. */
+export interface TextLimits {
+  /** Of the first level, which every plan runs over. */
+  readonly first: number;
+  /** Of all levels together, and of the check. */
+  readonly whole: number;
+}
+
+const noLimits: TextLimits = { first: Infinity, whole: Infinity };
+
+/** Half of the text, at most, is kept for the check. All parts are spread over the text, and have a chunk at least. */
+export function divideSearchText(text: TokenizedText, limits: TextLimits = noLimits): SearchText {
   const order = spreadOrder(text.chunks.length);
   const chunksFor = (tokens: number): number => Math.max(1, Math.floor(tokens / text.contextTokens));
   const half = Math.floor(order.length / 2);
-  const checked = Math.min(half, chunksFor(MOST_CHECK_TOKENS));
+  const checked = Math.min(half, chunksFor(Math.min(MOST_CHECK_TOKENS, limits.whole)));
   const check = checked < LEAST_CHECK_CHUNKS ? 0 : checked;
-  const available = Math.min(order.length - check, chunksFor(limitTokens));
+  const available = Math.min(order.length - check, chunksFor(limits.whole));
   const levels: TokenizedText[] = [];
   let used = 0;
   for (const tokens of LEVEL_TOKENS) {
-    const upTo = Math.min(available, chunksFor(tokens));
+    const upTo = Math.min(available, chunksFor(used === 0 ? Math.min(tokens, limits.first) : tokens));
     if (used > 0 && upTo < used * LEAST_GROWTH) break;
     levels.push(partOf(text, order.slice(used, upTo)));
     used = upTo;

@@ -26,6 +26,7 @@ function modelOf(nats: (state: State) => number): { measure: MeasureStates; coun
     count: () => measured,
     async *measure(states) {
       measured += states.length;
+      yield { type: 'note', level: 'verbose', message: `${measured} measured` };
       return states.map((state): Loss => {
         const klNats = nats(state);
         return { klNats, standardError: 0, sequenceKlNats: [klNats, klNats, klNats] };

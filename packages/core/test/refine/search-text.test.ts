@@ -22,7 +22,7 @@ test('all parts of a text are disjoint, spread over it, and the check is half at
       fc.integer({ min: 1, max: 200_000 }),
       (count, contextTokens, limit) => {
         const text = textOf(count, contextTokens);
-        const { levels, check } = divideSearchText(text, limit);
+        const { levels, check } = divideSearchText(text, { first: limit / 4, whole: limit });
         const ids = [...levels, ...(check === null ? [] : [check])].flatMap(idsOf);
         expect(new Set(ids).size).toBe(ids.length);
         expect(Math.max(...ids)).toBeLessThan(count);

@@ -57,8 +57,9 @@ export async function* evolve(input: EvolveInput): Work<{ assignment: Assignment
 const SURVIVORS = 0.25;
 /** Draws for one child that was not there before. */
 const MOST_DRAWS = 20;
-/** Parts of all tokens that the text of the selection, and that of the check, may have: each is run over several times. */
-const TEXT_SHARE = 1 / 8;
+/** Shares of all tokens that parts of the text may have: each is run over many times. */
+const FIRST_SHARE = 1 / 64;
+const WHOLE_SHARE = 1 / 16;
 
 class Evolution {
   readonly ledger: PlanLedger;
@@ -78,8 +79,11 @@ class Evolution {
     this.settings = settings;
     this.random = mulberry32(mix32(live.run.seed));
     this.ledger = new PlanLedger(live, space.choices);
-    const most = Math.max(text.contextTokens, settings.searchTokens * TEXT_SHARE);
-    this.text = divideSearchText(text, most);
+    const { searchTokens } = settings;
+    this.text = divideSearchText(text, {
+      first: searchTokens * FIRST_SHARE,
+      whole: searchTokens * WHOLE_SHARE,
+    });
     this.standings = new Standings(this.ledger, this.text.levels, space, plan);
     this.presets = presets.filter(
       ({ assignment }) => bytesOf(space.choices, assignment) <= space.capacityBytes,
@@ -163,9 +167,18 @@ class Evolution {
     const check = this.text.check === null ? 0 : tokensOf(this.text.check);
     const reference = this.ledger.lossOn(text, this.input.plan) === null ? tokensOf(text) : 0;
     return {
-      tokens: searchTokens - this.ledger.tokens - check * (2 + this.presets.length) - reference,
+      tokens: searchTokens - this.ledger.tokens - check * (2 + this.contenders().length) - reference,
       evaluations: maxEvaluations - this.ledger.evaluations,
     };
+  }
+
+  /** Presets that are not clearly worse than the solver's plan, as far as is known. */
+  private contenders(): NamedPlan[] {
+    return this.presets.filter(({ assignment }) => {
+      if (this.standings.reached(assignment) === 0) return true;
+      const { nats, standardError } = this.standings.difference(assignment);
+      return !surelyLess({ nats: -nats, standardError });
+    });
   }
 
   private children(): Assignment[] {
@@ -234,11 +247,7 @@ class Evolution {
   /** The best plan on the most text, against the seeds that are not clearly worse than the solver's plan. */
   private async *finish(): Work<Decided> {
     const { plan } = this.input;
-    const contenders = this.presets.filter(({ assignment }) => {
-      const { nats, standardError } = this.standings.difference(assignment);
-      return this.standings.reached(assignment) > 0 && !surelyLess({ nats: -nats, standardError });
-    });
-    const seeds = [{ name: SOLVER, assignment: plan }, ...contenders];
+    const seeds = [{ name: SOLVER, assignment: plan }, ...this.contenders()];
     const old = new Set(seeds.map(({ assignment }) => assignment));
     const bred = this.population.filter((each) => !old.has(each));
     const most = Math.max(0, ...bred.map((each) => this.standings.reached(each)));

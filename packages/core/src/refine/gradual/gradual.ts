@@ -8,7 +8,7 @@ import type { TensorChange, Variant } from '../../measure/live/change.js';
 import type { Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
 import { solve } from '../../plan/solve.js';
-import { firstChunks, type TokenizedText } from '../../text/tokenize.js';
+import type { TokenizedText } from '../../text/tokenize.js';
 import { type Assignment, bytesOf, genomeOf, variantOf } from '../assignment.js';
 import { type SearchSpace, setLevel } from '../genes.js';
 import { PlanLedger, type PlanMeasurement } from '../plan-ledger.js';
@@ -38,7 +38,7 @@ export interface GradualInput {
 
 /** Parts of all tokens that one measured step, and the check, may take. */
 const STEP_SHARE = 1 / 64;
-const CHECK_SHARE = 1 / 4;
+const CHECK_SHARE = 1 / 16;
 
 /**
  * Descends, upgrades, and returns the better of what came of it and the solver's plan.
@@ -49,11 +49,15 @@ export async function* gradual(input: GradualInput): Work<{ assignment: Assignme
   return yield* stage('measure', `a gradual descent on ${input.text.name}`, async function* () {
     const { live, space, plan, text, maxKlNats = null } = input;
     const ledger = new PlanLedger(live, space.choices);
-    const { levels, check } = divideSearchText(text, settings.searchTokens * CHECK_SHARE);
-    const steps = firstChunks(levels[0], settings.searchTokens * STEP_SHARE);
+    const { searchTokens } = settings;
+    const { levels, check } = divideSearchText(text, {
+      first: searchTokens * STEP_SHARE,
+      whole: searchTokens * CHECK_SHARE,
+    });
+    const [steps] = levels;
     const measure = measureOn(ledger, input, steps);
     const checkTokens = check === null ? 0 : 2 * tokensOf(check);
-    const goOn = (): boolean => ledger.tokens + checkTokens < settings.searchTokens;
+    const goOn = (): boolean => ledger.tokens + checkTokens < searchTokens;
 
     const { natsPerByte } = solvedAt(space, bytesOf(space.choices, plan));
     const [solver] = yield* measure([{ assignment: plan, roundings: new Map() }]);
