@@ -77,7 +77,7 @@ describe('a plan that loses less than the preset', () => {
   test('stays, with both losses in it', async () => {
     const { result } = await planned({
       method: 'probe',
-      probeTokens: 256,
+      probeTokens: 128,
       size: 14_900_000,
       locks: [String.raw`blk\.[1-7]|attn|token_embd=keep`],
       schemes: ['k-quants'],
@@ -88,6 +88,15 @@ describe('a plan that loses less than the preset', () => {
     expect(floor.planKlNats.value).toBeLessThan(floor.presetKlNats.value);
     expect(floor.presetBytes).toBeLessThanOrEqual(result.budget.bytes);
     expect(tensors.filter(({ decidedBy }) => decidedBy.kind === 'price')).toHaveLength(4);
+  });
+});
+
+describe('a preset by name', () => {
+  test('is the plan, without a price or a measurement', async () => {
+    const { result, events } = await planned({ preset: 'q3_k_m' });
+    expect(result.budget).toEqual({ request: 'preset Q3_K_M', bytes: result.predicted.bytes });
+    expect(result.presetFloor).toBeNull();
+    expect(events.filter((event) => event.type === 'stage-start' && event.stage === 'measure')).toEqual([]);
   });
 
   test('is refused beside a plan, a budget, or what contradicts it', async () => {
