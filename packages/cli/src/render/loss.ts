@@ -55,7 +55,7 @@ export function lossLines(
 /** Most tensors were decided by price: what the next better scheme would buy says so in fewer words. */
 function briefReason({ decidedBy, up }: Pick<ReportedTensor, 'decidedBy' | 'up'>): string {
   const next =
-    up === null
+    up === null || up.klNats === null
       ? null
       : `${up.scheme} saves ${significant(-up.klNats, 2)} nats for ${integer(up.bytes)} bytes`;
   if (decidedBy.kind === 'price') return next ?? 'nothing would lose less';

@@ -21,6 +21,8 @@ export interface TensorOptions {
   readonly options: readonly StorageOption[];
   readonly constraint: Choice['constraint'];
   readonly limits?: Choice['limits'];
+  /** What a locked tensor could be stored in were it free. */
+  readonly beside?: readonly StorageOption[];
 }
 
 /** Tensor data of the smallest and the largest plan, in bytes with padding. */
@@ -41,8 +43,14 @@ export function storageOptions(
 ): readonly TensorOptions[] {
   return tensors.map((tensor) => {
     const { types, constraint } = allowedTypes(tensor, locks.get(tensor.name), among);
-    const options = types.map((scheme) => ({ scheme, bytes: storedBytes(scheme, tensor.shape, alignment) }));
-    return { tensor, options, constraint };
+    const optionOf = (scheme: StorageType): StorageOption => ({
+      scheme,
+      bytes: storedBytes(scheme, tensor.shape, alignment),
+    });
+    const options = types.map(optionOf);
+    if (constraint?.kind !== 'lock') return { tensor, options, constraint };
+    const free = allowedTypes(tensor, undefined, among).types;
+    return { tensor, options, constraint, beside: free.map(optionOf) };
   });
 }
 

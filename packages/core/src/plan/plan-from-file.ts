@@ -7,7 +7,8 @@ import { assemblePlan } from './plan.js';
 import { planError } from './plan-error.js';
 import type { PlanInput } from './plan.js';
 import { quantizable } from './quantizable.js';
-import { constraintDecision, explained, stepsFrom } from './reasons.js';
+import { storageOptions } from './options.js';
+import { constraintDecision, explained, stepsBySize, stepsFrom } from './reasons.js';
 import type { PlanFile } from './read-plan-file.js';
 import type { StorageType } from './schemes.js';
 import type { Choice, Decision, Plan, PlannedTensor } from './types.js';
@@ -41,8 +42,7 @@ export function planFromFile(input: PlanFromFileInput): Plan {
     const choice = priced.get(tensor.name);
     const klNats = knownPrice(tensor, scheme, choice);
     const decidedBy = decisionOf(tensor, lock);
-    const fixed = klNats === null || choice === undefined || decidedBy.kind !== 'plan-file';
-    const steps = fixed ? { up: null, down: null } : stepsFrom(choice.candidates, { bytes, klNats });
+    const steps = stepsOf(tensor, { bytes, klNats, alignment }, decidedBy, choice);
     return explained({ tensor: tensor.name, scheme, bytes, klNats, decidedBy, ...steps });
   });
   for (const group of input.groups ?? []) refuseApart(group, tensors);
@@ -67,6 +67,21 @@ function refuseApart(group: CouplingGroup, lines: readonly PlannedTensor[]): voi
 function knownPrice(tensor: ModelTensor, scheme: StorageType, choice: Choice | undefined): number | null {
   if (scheme === tensor.type) return 0;
   return choice?.candidates.find((candidate) => candidate.scheme === scheme)?.klNats ?? null;
+}
+
+/** Along the prices where they are known, else by size. What is never quantized has none. */
+function stepsOf(
+  tensor: ModelTensor,
+  { bytes, klNats, alignment }: { bytes: number; klNats: number | null; alignment: number },
+  decidedBy: Decision,
+  choice: Choice | undefined,
+): Pick<PlannedTensor, 'up' | 'down'> {
+  if (decidedBy.kind === 'kept') return { up: null, down: null };
+  if (choice !== undefined && klNats !== null && decidedBy.kind === 'plan-file')
+    return stepsFrom(choice.candidates, { bytes, klNats });
+  const [{ options }] = storageOptions([tensor], undefined, alignment);
+  const unpriced = options.map((option) => ({ ...option, klNats: option.scheme === tensor.type ? 0 : null }));
+  return stepsBySize(unpriced, { bytes, klNats });
 }
 
 function decisionOf(tensor: ModelTensor, lock: AppliedLock | undefined): Decision {

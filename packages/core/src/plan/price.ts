@@ -42,7 +42,7 @@ export function priceOptions(
 ): readonly Choice[] {
   const byName = new Map(measurements.map((measurement) => [measurement.tensor.name, measurement]));
   const typicalNats = typicalProbes(measurements);
-  return options.map(({ tensor, options: types, constraint, limits }) => {
+  return options.map(({ tensor, options: types, constraint, limits, beside }) => {
     const measurement = byName.get(tensor.name);
     const probe = measurement === undefined ? null : reference(measurement, typicalNats);
     const candidates: Candidate[] = [];
@@ -52,8 +52,17 @@ export function priceOptions(
     }
     if (candidates.length === 0)
       throw priceMissing(tensor.name, types.map(({ scheme }) => scheme).join(', '));
-    return { tensor: tensor.name, candidates, constraint, ...(limits === undefined ? {} : { limits }) };
+    const choice: Choice = { tensor: tensor.name, candidates, constraint };
+    if (beside === undefined) return limits === undefined ? choice : { ...choice, limits };
+    const known = new Map(candidates.map(({ scheme, klNats }) => [scheme, klNats]));
+    const priceBeside = (scheme: string): number | null =>
+      known.get(scheme) ?? (isLossless(tensor, scheme) ? 0 : null);
+    return { ...choice, beside: beside.map((option) => ({ ...option, klNats: priceBeside(option.scheme) })) };
   });
+}
+
+function isLossless({ type }: ModelTensor, scheme: string): boolean {
+  return scheme === type || losslessIn[type]?.includes(scheme) === true;
 }
 
 /** An error that is known to cost so many nats. */
@@ -69,7 +78,7 @@ function priceOf(
   measurement: TensorMeasurement | undefined,
   probe: Reference | null,
 ): number | null {
-  if (scheme === tensor.type || losslessIn[tensor.type]?.includes(scheme)) return 0;
+  if (isLossless(tensor, scheme)) return 0;
   if (measurement === undefined || probe === null) throw priceMissing(tensor.name, scheme);
   const error = measurement.errors.get(scheme);
   if (error === undefined || error === Infinity) return null;

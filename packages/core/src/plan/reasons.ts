@@ -13,7 +13,9 @@ export function plannedTensor(choice: Choice, taken: Candidate): PlannedTensor {
     bytes: taken.bytes,
     klNats: taken.klNats,
     decidedBy: decisionOf(choice, taken),
-    ...stepsFrom(choice.candidates, taken),
+    ...(choice.beside === undefined
+      ? stepsFrom(choice.candidates, taken)
+      : stepsBySize(choice.beside, taken)),
   });
 }
 
@@ -22,21 +24,33 @@ export function explained(line: Omit<PlannedTensor, 'reason'>): PlannedTensor {
   const { decidedBy, up, down } = line;
   const open = decidedBy.kind === 'price' || decidedBy.kind === 'floor' || decidedBy.kind === 'coupling';
   const words = [decidedBy.note];
-  if (up !== null) {
-    words.push(
-      `up: ${up.scheme} saves ${formatNats(-up.klNats)} nats for ${formatCount(up.bytes)} bytes more`,
-    );
-  } else if (open) words.push('up: nothing would lose less');
-  if (down !== null) {
-    words.push(`down: ${down.scheme} ${lossOf(down)} for ${formatCount(-down.bytes)} bytes less`);
-  } else if (open) {
+  if (up !== null) words.push(`up: ${stepWords(up)} for ${formatCount(up.bytes)} bytes more`);
+  else if (open) words.push('up: nothing would lose less');
+  if (down !== null) words.push(`down: ${stepWords(down)} for ${formatCount(-down.bytes)} bytes less`);
+  else if (open)
     words.push(decidedBy.kind === 'floor' ? 'down: not below the floor' : 'down: nothing smaller');
-  }
   return { ...line, reason: words.join('; ') };
 }
 
-function lossOf({ klNats }: PlanStep): string {
-  return `${klNats < 0 ? 'saves' : 'loses'} ${formatNats(Math.abs(klNats))} nats`;
+/** Steps of a tensor that was not free: to the next size, whatever it would lose. Of equal sizes the later scheme. */
+export function stepsBySize(
+  options: NonNullable<Choice['beside']>,
+  taken: { readonly bytes: number; readonly klNats: number | null },
+): { readonly up: PlanStep | null; readonly down: PlanStep | null } {
+  const larger = options.filter(({ bytes }) => bytes > taken.bytes).map(({ bytes }) => bytes);
+  const smaller = options.filter(({ bytes }) => bytes < taken.bytes).map(({ bytes }) => bytes);
+  const step = (size: number): PlanStep | null => {
+    const to = options.findLast(({ bytes }) => bytes === size);
+    if (to === undefined) return null;
+    const klNats = to.klNats === null || taken.klNats === null ? null : to.klNats - taken.klNats;
+    return { scheme: to.scheme, bytes: to.bytes - taken.bytes, klNats };
+  };
+  return { up: step(Math.min(...larger)), down: step(Math.max(...smaller)) };
+}
+
+function stepWords({ scheme, klNats }: PlanStep): string {
+  if (klNats === null) return `${scheme}, not priced,`;
+  return `${scheme} ${klNats < 0 ? 'saves' : 'loses'} ${formatNats(Math.abs(klNats))} nats`;
 }
 
 /** The steps from one candidate to its neighbours on the frontier of bytes against loss. */

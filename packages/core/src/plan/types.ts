@@ -42,6 +42,8 @@ export interface Choice {
   } | null;
   /** What took candidates out of the list and left others: prices still decide among those. */
   readonly limits?: readonly Limit[];
+  /** What a locked tensor could be stored in were it free: its bytes, and its loss where that is known. */
+  readonly beside?: readonly (Omit<Candidate, 'klNats'> & { readonly klNats: number | null })[];
 }
 
 /** Something that narrowed a tensor's candidates. `note` says what, in words. */
@@ -68,8 +70,8 @@ export interface PlanStep {
   readonly scheme: string;
   /** Bytes more than now; below zero for fewer. */
   readonly bytes: number;
-  /** Predicted loss more than now; below zero for less. */
-  readonly klNats: number;
+  /** Predicted loss more than now, below zero for less; null where it was not priced. */
+  readonly klNats: number | null;
 }
 
 export interface PlannedTensor {

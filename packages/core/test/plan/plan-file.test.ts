@@ -108,7 +108,9 @@ describe('readPlanFile', () => {
     const unpriced = planFromFile({ source: model, file, tensors, headerBytes });
     expect(unpriced.predicted).toMatchObject({ bytes: plan.predicted.bytes, klNats: null });
     expect(unpriced.tensors.find(({ scheme }) => scheme === 'F32')?.klNats).toBe(0);
-    expect(writePlanFile(unpriced)).toContain('loss not measured; as the plan file says');
+    expect(writePlanFile(unpriced)).toMatch(
+      /attn_q\.weight: \S+ # [\d,]+ bytes, loss not measured; as the plan file says; up: \S+, not priced, for .* bytes more; down: /,
+    );
   });
 
   it('lets keep stand for the stored type, and locks win over the file', () => {
@@ -118,7 +120,8 @@ describe('readPlanFile', () => {
     const locked = planFromFile({ source: model, file, tensors, headerBytes, choices, locks });
     expect(locked.tensors.find(({ tensor }) => tensor === 'blk.0.attn_q.weight')).toMatchObject({
       scheme: 'Q5_K',
-      reason: "locked by 'attn_q=Q5_K'",
+      decidedBy: { kind: 'lock', note: "locked by 'attn_q=Q5_K'" },
+      up: { scheme: 'Q5_1', bytes: 4096, klNats: null },
     });
   });
 

@@ -74,8 +74,10 @@ describe('makePlan', () => {
         fc.constantFrom(...quantized),
         (share, seed, v, head) => {
           const made = plan(share, [`attn_v=${v}`, `^output\\.weight$=${head}`], seed);
-          for (const { tensor, scheme, reason } of made.tensors) {
-            if (tensor.includes('attn_v')) expect([scheme, reason]).toEqual([v, `locked by 'attn_v=${v}'`]);
+          for (const { tensor, scheme, decidedBy } of made.tensors) {
+            if (tensor.includes('attn_v')) {
+              expect([scheme, decidedBy]).toEqual([v, { kind: 'lock', note: `locked by 'attn_v=${v}'` }]);
+            }
             if (tensor === 'output.weight') expect(scheme).toBe(head);
           }
         },
@@ -103,7 +105,9 @@ describe('makePlan', () => {
     const made = plan(0.2, ['attn_k=Q8_0']);
     const reason = (name: string) => made.tensors.find(({ tensor }) => tensor === name)?.reason;
     expect(reason('blk.0.attn_norm.weight')).toBe('kept as stored: a vector');
-    expect(reason('blk.1.attn_k.weight')).toBe("locked by 'attn_k=Q8_0'");
+    expect(reason('blk.1.attn_k.weight')).toMatch(
+      /^locked by 'attn_k=Q8_0'; up: BF16 saves [\d.]+ nats for 30,720 bytes more; down: Q6_K, not priced, for 7,936 bytes less$/,
+    );
     expect(reason('blk.0.ffn_up.weight')).toMatch(
       /^by price; up: [A-Z0-9_]+ saves 0\.0*[1-9]\d? nats for [\d,]+ bytes more; down: [A-Z0-9_]+ loses 0\.0*[1-9]\d? nats for [\d,]+ bytes less$/,
     );
@@ -115,6 +119,7 @@ describe('makePlan', () => {
     const made = plan(0.3);
     const byName = new Map(choicesOf(tensors).map((choice) => [choice.tensor, choice.candidates]));
     for (const { tensor, bytes, klNats, up, down } of made.tensors) {
+      if (tensor.endsWith('norm.weight')) expect([up, down]).toEqual([null, null]);
       const candidates = byName.get(tensor) ?? [];
       for (const step of [up, down]) {
         if (step === null) continue;

@@ -11,12 +11,12 @@ export interface KnapsackItem {
 
 /** The undominated candidates of one choice: bytes ascending, cost strictly descending. */
 export interface Frontier {
-  readonly bytes: Float64Array;
-  readonly cost: Float64Array;
+  readonly bytes: readonly number[];
+  readonly cost: readonly number[];
   /** Index of each in the list that was given. */
-  readonly index: Int32Array;
+  readonly index: readonly number[];
   /** Positions (into the arrays above) of the hull's corners, first and last included; slopes strictly flatten. */
-  readonly hull: Int32Array;
+  readonly hull: readonly number[];
 }
 
 /** Ties go to fewer bytes, then to the earlier candidate. */
@@ -30,18 +30,18 @@ export function frontierOf(items: readonly KnapsackItem[]): Frontier {
     best = items[index].klNats;
     kept.push(index);
   }
-  const bytes = Float64Array.from(kept, (index) => items[index].bytes);
-  const cost = Float64Array.from(kept, (index) => items[index].klNats);
-  return { bytes, cost, index: Int32Array.from(kept), hull: lowerHull(bytes, cost) };
+  const bytes = kept.map((index) => items[index].bytes);
+  const cost = kept.map((index) => items[index].klNats);
+  return { bytes, cost, index: kept, hull: lowerHull(bytes, cost) };
 }
 
 /** Nats saved per byte when going from one position to a later one. */
-export function slope(bytes: Float64Array, cost: Float64Array, from: number, to: number): number {
+export function slope(bytes: readonly number[], cost: readonly number[], from: number, to: number): number {
   return (cost[from] - cost[to]) / (bytes[to] - bytes[from]);
 }
 
 /** Andrew's monotone chain, on computed slopes, so that later comparisons of the same slopes agree with it. */
-function lowerHull(bytes: Float64Array, cost: Float64Array): Int32Array {
+function lowerHull(bytes: readonly number[], cost: readonly number[]): readonly number[] {
   const hull: number[] = [];
   for (let position = 0; position < bytes.length; position++) {
     while (
@@ -53,5 +53,5 @@ function lowerHull(bytes: Float64Array, cost: Float64Array): Int32Array {
     }
     hull.push(position);
   }
-  return Int32Array.from(hull);
+  return hull;
 }
