@@ -138,6 +138,7 @@ export function exampleResult(tensors = exampleTensors()): QuantizeResult {
       budget: { request: 'ratio 3.6', bytes: Math.floor(sourceBytes / 3.6) },
       tensors,
       predicted: { bytes, klNats, evidence: 'estimated', klLowerBound: klNats * 0.9996, gap: 0.0004 },
+      presetFloor: null,
     },
     texts: {
       calibration: { name: 'calibration.txt', sha256: 'c1'.repeat(32), tokens: 51_200 },
