@@ -103,6 +103,17 @@ describe('a written file', () => {
     },
   );
 
+  test("of a preset by its name has llama.cpp's types and bytes for it", { timeout: 300_000 }, async () => {
+    const importance = await columnWeights(imatrix);
+    const preset = 'Q3_K_M';
+    const output = path.join(home, 'preset.gguf');
+    const peer = path.join(home, 'peer-preset.gguf');
+    const common = { model: source, importanceMatrix: imatrix, home, verify: false };
+    await runJob(quantize({ ...common, preset, output }));
+    await quantizeFile(engine, { source, output: peer, fileType: preset, threads: 2, importance });
+    expect(differences(await openFile(output), await openFile(peer))).toEqual([]);
+  });
+
   test(
     'of the matrix that we measure has the bytes of that quantizer with the same matrix',
     { timeout: 300_000 },

@@ -21,6 +21,7 @@ const small = {
   size: 16_100_000,
   locks: [String.raw`blk\.[1-7]\.|token_embd|attn_=keep`],
   contextTokens: 32,
+  floorTokens: 64,
   threads: 1,
   importanceMatrix: imatrix,
 } as const satisfies PlanOptions;

@@ -14,7 +14,7 @@ const home = await temporaryFolder();
 const small = {
   model: orator,
   contextTokens: 64,
-  floorTokens: 512,
+  floorTokens: 256,
   threads: 1,
   importanceMatrix: path.join(golden, 'orator-8m.imatrix.gguf'),
   home,
@@ -54,7 +54,7 @@ describe('a preset that loses less than the plan', () => {
     if (floor === null) throw new Error('expected a preset');
     expect(floor.presetKlNats.value).toBeLessThan(floor.planKlNats.value);
     expect(floor.differenceNats.value).toBeCloseTo(floor.planKlNats.value - floor.presetKlNats.value, 9);
-    expect(floor).toMatchObject({ tokens: 512, evidence: 'measured' });
+    expect(floor).toMatchObject({ tokens: 256, evidence: 'measured' });
     const decided = result.tensors.filter(({ decidedBy }) => decidedBy.kind === 'preset');
     expect(decided.length).toBe(58);
     expect(new Set(decided.map(({ reason }) => reason))).toEqual(new Set([`preset ${floor.preset}`]));

@@ -19,6 +19,7 @@ export const smallRun = {
   contextTokens: 32,
   calibrationTokens: 512,
   probeTokens: 128,
+  floorTokens: 64,
   verifyTokens: 256,
   threads: 1,
 } as const satisfies QuantizeOptions;
