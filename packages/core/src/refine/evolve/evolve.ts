@@ -2,7 +2,7 @@
  * @file Evolutionary search over plans of a size, on true loss (after Sieberling et al., "EvoPress", 2024). Prices say where to look:
  * the population begins around the solver's plan, and switches that prices call hopeless are hardly drawn. Measurements decide:
  * every new plan runs over a little text, the better ones over more, the best over all there is for selection (successive
- * halving). What is found is held against the seeds on text that nothing was selected on.
+ * halving), and every measurement corrects the prices of the tensors in it. What is found is held against the seeds on text that nothing was selected on.
  */
 import { mix32, mulberry32 } from '../../measure/mulberry32.js';
 import type { RunEvent, Work } from '../../run/events.js';
@@ -14,13 +14,13 @@ import { surelyLess } from '../paired.js';
 import { PlanLedger, type PlanMeasurement } from '../plan-ledger.js';
 import type { EvolveRecord, Generation } from '../search-record.js';
 import { divideSearchText, type SearchText, tokensOf } from '../search-text.js';
-import { Standings } from '../standings.js';
+import { Standings } from './standings.js';
 import { type Decided, decide, type NamedPlan } from '../verdict.js';
 import { verdictWords } from '../verdict-words.js';
 import { crossBlocks } from './crossover.js';
 import { switchLevels } from './mutation.js';
 import { type EvolveOptions, type EvolveSettings, evolveSettings } from './options.js';
-import { neighbours } from './seeds.js';
+import { neighbours, solveWith } from './seeds.js';
 
 export interface EvolveInput {
   readonly live: PlanMeasurement;
@@ -55,6 +55,8 @@ export async function* evolve(input: EvolveInput): Work<{ assignment: Assignment
 
 /** A level's share of the population: everything, a quarter, the elite. */
 const SURVIVORS = 0.25;
+/** Of the children, those that the solver makes anew of prices as they may be, by all that was measured so far. */
+const REPLANNED = 0.3;
 /** Draws for one child that was not there before. */
 const MOST_DRAWS = 20;
 /** Shares of all tokens that parts of the text may have: each is run over many times. */
@@ -143,7 +145,7 @@ class Evolution {
       yield* this.ledger.measure([this.input.plan, ...chosen], text, label);
       if (level === 0) pool = pool.filter((plan) => this.standings.reached(plan) > 0);
     }
-    this.standings.learnPriceError(pool);
+    this.standings.learn(pool);
     this.population = this.standings.ordered(pool).slice(0, size);
     yield this.note();
   }
@@ -205,6 +207,7 @@ class Evolution {
   private child(): Assignment | null {
     const { space } = this.input;
     const { crossover, mutation } = this.settings;
+    if (this.random() < REPLANNED) return solveWith(space, this.standings.drawFactors(this.random));
     const parent = this.parent();
     const crossed = this.random() < crossover;
     let child: Assignment | null = crossed ? crossBlocks(space, parent, this.parent(), this.random) : parent;

@@ -5,7 +5,7 @@
  */
 import { type Assignment, bytesOf } from '../assignment.js';
 import { fill, type Gene, levelsAbove, levelsBelow, type SearchSpace, setLevel, standing } from '../genes.js';
-import { USUAL_PRICE_ERROR } from '../standings.js';
+import { USUAL_PRICE_ERROR } from './standings.js';
 import { drawWeighted, pick } from './draw.js';
 
 const PROPOSALS = 16;

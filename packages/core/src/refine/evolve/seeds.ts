@@ -6,7 +6,7 @@ import { solve } from '../../plan/solve.js';
 import { type Assignment, genomeOf } from '../assignment.js';
 import { fill, type SearchSpace, setLevel } from '../genes.js';
 import { drawNormal } from './draw.js';
-import { USUAL_PRICE_ERROR } from '../standings.js';
+import { USUAL_PRICE_ERROR } from './standings.js';
 import { switchLevels } from './mutation.js';
 
 /** Of the plans around the solver's, those that come from perturbed prices. */
@@ -44,11 +44,18 @@ export function neighbours(
 }
 
 /** The best plan if every gene's prices were off by a factor of its own. */
-export function perturbedSolution(space: SearchSpace, random: () => number): Assignment {
-  const choices = space.genes.map(({ levels }) => {
-    const factor = Math.exp(USUAL_PRICE_ERROR * drawNormal(random));
-    return { candidates: levels.map(({ bytes, klNats }) => ({ bytes, klNats: klNats * factor })) };
-  });
+function perturbedSolution(space: SearchSpace, random: () => number): Assignment {
+  return solveWith(
+    space,
+    space.genes.map(() => Math.exp(USUAL_PRICE_ERROR * drawNormal(random))),
+  );
+}
+
+/** The best plan by the prices times these factors, gene by gene. */
+export function solveWith(space: SearchSpace, factors: ArrayLike<number>): Assignment {
+  const choices = space.genes.map(({ levels }, gene) => ({
+    candidates: levels.map(({ bytes, klNats }) => ({ bytes, klNats: klNats * factors[gene] })),
+  }));
   const { picked } = solve(choices, space.capacityBytes, { workLimit: WORK_LIMIT });
   const next: number[] = space.choices.map(() => 0);
   space.genes.forEach((gene, index) => setLevel(next, gene, gene.levels[picked[index]]));
