@@ -211,7 +211,10 @@ function refuseOpenTensors(storage: readonly TensorOptions[]): void {
 }
 
 function demandsOfFile(file: PlanFile | null): SchemeDemand[] {
-  return [...(file?.schemes ?? [])].map(([tensor, scheme]) => ({ scheme, where: `plan file: ${tensor}` }));
+  return [...(file?.schemes ?? [])].map(([tensor, scheme]) => ({
+    scheme,
+    where: `plan file, line ${file?.lines.get(tensor)}: ${tensor}`,
+  }));
 }
 
 /** A plan file or a preset has its own size: a budget beside it would be passed over in silence. */

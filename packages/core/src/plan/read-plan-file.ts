@@ -19,6 +19,8 @@ export interface PlanFile {
   readonly budget: { readonly request: string; readonly bytes: number };
   /** The type of every tensor of the model. */
   readonly schemes: ReadonlyMap<string, StorageType>;
+  /** Where each tensor stands. */
+  readonly lines: ReadonlyMap<string, number>;
 }
 
 /** Far more than a plan of 100,000 tensors. */
@@ -59,7 +61,7 @@ export function readPlanFile(
   }
   const missing = model.tensors.filter(({ name }) => !schemes.has(name));
   if (missing.length > 0) throw missingTensors(parsed, missing);
-  return { budget, schemes };
+  return { budget, schemes, lines };
 }
 
 function parse(text: string): ParsedYaml {

@@ -98,7 +98,11 @@ test('a GGUF is not begun for what it cannot hold', async () => {
   await expectFailure(() => runJob(quantize(locked)), ...refused, /^lock 'attn_v=int8': .* hold int8$/);
   const { model, importanceMatrix } = small;
   const given = { model, home, importanceMatrix, planFile: file, output };
-  await expectFailure(() => runJob(quantize(given)), ...refused, /^plan file: [\w.]+: .* hold affine/);
+  await expectFailure(
+    () => runJob(quantize(given)),
+    ...refused,
+    /^plan file, line \d+: [\w.]+: .* hold affine/,
+  );
   const types = { ...small, tensorTypeFile: path.join(root, 'types.txt') };
   await expectFailure(() => runJob(plan(types)), ...refused);
   expect((await readdir(root)).toSorted()).toEqual(['home', 'plan.yaml']);
