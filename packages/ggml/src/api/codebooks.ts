@@ -1,5 +1,5 @@
 /**
- * @file The search tables of the i-quants. Building them takes seconds and they are global to the process; the engine's own
+ * @file The engine's search tables of the i-quants, for what our kernels do not encode. Building them takes seconds and they are global to the process; the engine's own
  * entry builds them under one lock that every encoder takes, so that nothing else encodes meanwhile. Here each family is
  * built once, on its own thread and without that lock: families use separate tables, and no encoder of a family is called
  * before its tables stand.
@@ -8,6 +8,7 @@ import type { TensorType } from '@bitsmith/formats';
 import { callAsync } from '../binding/async.js';
 import { ggmlTypes } from '../binding/layout.js';
 import type { Engine } from './engine.js';
+import { hasKernel } from './kernel-encoder.js';
 
 type Family = 'IQ2_XXS' | 'IQ2_XS' | 'IQ2_S' | 'IQ1' | 'IQ3_XXS' | 'IQ3_S';
 
@@ -28,13 +29,23 @@ export function needsCodebooks(type: TensorType): boolean {
   return familyOf[type] !== undefined;
 }
 
-/** Builds the tables that encoding a type needs; returns at once for types without, and for tables that stand. */
+/**
+ * Builds the tables that encoding a type under importance weights needs; returns at once for types without, and for tables
+ * that stand. Kernels build their own, in a fraction of a second: the engine's are then left alone.
+ */
 export async function prepareCodebooks(
   engine: Engine,
   type: TensorType,
   options: { signal?: AbortSignal } = {},
 ): Promise<void> {
   options.signal?.throwIfAborted();
+  if (!needsCodebooks(type)) return;
+  if (!(await hasKernel(engine, type))) await prepareEngineCodebooks(engine, type);
+  options.signal?.throwIfAborted();
+}
+
+/** Builds the tables that the engine's own encoder of a type needs. */
+export async function prepareEngineCodebooks(engine: Engine, type: TensorType): Promise<void> {
   const family = familyOf[type];
   if (family === undefined) return;
   let building = prepared.get(family);
@@ -43,7 +54,6 @@ export async function prepareCodebooks(
     prepared.set(family, building);
   }
   await building;
-  options.signal?.throwIfAborted();
 }
 
 /** Runs of the engine's own quantizer, which builds tables under its lock whenever it needs them. */

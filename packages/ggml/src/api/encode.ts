@@ -3,14 +3,12 @@
  * is cut into slabs of whole rows; rows are independent, so slabs may run side by side without changing a byte.
  */
 import { BitsmithError, type TensorType } from '@bitsmith/formats';
-import { callAsync, type AsyncCapable } from '../binding/async.js';
-import { toFloatFunction } from '../binding/callbacks.js';
-import { ggmlTypes, typeTraitsLayout } from '../binding/layout.js';
-import { readPointer } from '../binding/memory.js';
-import type { Address } from '../binding/structs.js';
+import { callAsync } from '../binding/async.js';
+import { ggmlTypes } from '../binding/layout.js';
 import type { LaneSource } from '../kernels/decode.js';
 import type { LaneRequest } from '../kernels/lane.js';
-import { prepareCodebooks } from './codebooks.js';
+import { prepareEngineCodebooks } from './codebooks.js';
+import { decoderOf } from './decoder.js';
 import type { Engine } from './engine.js';
 import {
   importanceLimits,
@@ -65,7 +63,6 @@ export async function encodeRows(
   assertLength('values', 'weights', values.length, rows * rowLength);
   assertLength(`target for ${type}`, 'bytes', target.byteLength, byteLength);
   assertImportance(type, importance, rowLength);
-  await prepareCodebooks(engine, type, { signal });
   const scaler = importance === undefined ? undefined : new ImportanceScaler(importance);
   await inSlabs(rows, rowLength, lanes, signal, async (first, count) => {
     const slab: Slab = {
@@ -125,8 +122,10 @@ async function encodeSlab(
   const bytes = bytesOf(values);
   const limits = { largestImportance: null };
   const request: LaneRequest = { source: 'F32', bytes, rows, rowLength, importance, limits, target };
-  if (!(await encodeByKernel(engine, type, request)))
+  if (!(await encodeByKernel(engine, type, request))) {
+    await prepareEngineCodebooks(engine, type);
     await callAsync(native.ggml_quantize_chunk, id, values, target, 0, rows, rowLength, importance ?? null);
+  }
   if (await callAsync(native.ggml_validate_row_data, id, target, target.byteLength)) return;
   throw overflow(type, firstRow, rows);
 }
@@ -183,23 +182,6 @@ export async function encodeStoredRows(
   // On this thread: reading the scales takes less time than changing threads.
   if (!done || engine.native.ggml_validate_row_data(ggmlTypes[type], target, target.byteLength)) return done;
   throw overflow(type, 0, rows);
-}
-
-const decoders = new Map<TensorType, AsyncCapable<[Uint8Array, Float32Array, number], void>>();
-
-function decoderOf(
-  { native }: Engine,
-  type: TensorType,
-): AsyncCapable<[Uint8Array, Float32Array, number], void> {
-  let decoder = decoders.get(type);
-  if (decoder === undefined) {
-    const traits: Address = native.ggml_get_type_traits(ggmlTypes[type]);
-    const address = readPointer(traits + BigInt(typeTraitsLayout.toFloat));
-    if (address === null) throw misuse('TENSOR_TYPE', 'a type that decodes to floats', type);
-    decoder = toFloatFunction(address);
-    decoders.set(type, decoder);
-  }
-  return decoder;
 }
 
 /**

@@ -1,23 +1,35 @@
 /**
  * @file Encoding by our own kernels, on threads of their own, where their bytes are those of the engine's encoders: on
  * processors whose build of the engine rounds every product (x64; elsewhere compilers fuse multiplications with
- * additions), with importance weights where scales are searched, and after a check of each kernel against the engine on
- * this very machine.
+ * additions), with importance weights where scales are searched, and after a check of each kernel against the engine's
+ * bytes on this very machine.
  */
 import type { TensorType } from '@bitsmith/formats';
 import { callAsync } from '../binding/async.js';
 import { ggmlTypes } from '../binding/layout.js';
 import { type LaneSource, makeDecoder } from '../kernels/decode.js';
+import { gridTables } from '../kernels/grid-tables.js';
+import { gridCodes, type GridName, gridShapes, rowOfGrid } from '../kernels/grids.js';
 import { makeKernel } from '../kernels/kernels.js';
 import { type CompiledKernel, fitsLane, Lane, LANE_PAGES, type LaneRequest } from '../kernels/lane.js';
 import { wasmRuntime } from '../kernels/runtime.js';
 import { type ValueType } from '../kernels/instructions.js';
 import { assemble, type WasmFunction } from '../kernels/wasm.js';
 import type { LaneCode } from '../kernels/worker.js';
+import { decoderOf } from './decoder.js';
 import type { Engine } from './engine.js';
+import {
+  digestOf,
+  knownDigests,
+  sampleImportance,
+  sampleRowLength,
+  sampleRows,
+  sampleValues,
+} from './kernel-sample.js';
 import { encodedByteLength } from './validate.js';
 
 const decoders = new Map<LaneSource, Promise<LaneCode>>();
+const grids = new Map<GridName, Promise<Uint8Array>>();
 const kernels = new Map<TensorType, Promise<CompiledKernel | null>>();
 const freeLanes: Lane[] = [];
 const waiting: ((lane: Lane) => void)[] = [];
@@ -29,11 +41,20 @@ export async function encodeByKernel(
   type: TensorType,
   request: LaneRequest,
 ): Promise<boolean> {
-  if (process.arch !== 'x64') return false;
-  const kernel = await once(kernels, type, () => prepare(engine, type));
-  if (kernel === null || !fitsLane(request)) return false;
+  const kernel = await kernelOf(engine, type);
+  if (kernel === null || !fitsLane(kernel, request)) return false;
   if (kernel.needsImportance && request.importance === undefined) return false;
   return run(engine, kernel, request);
+}
+
+/** Whether a kernel encodes a type here, given importance weights. */
+export async function hasKernel(engine: Engine, type: TensorType): Promise<boolean> {
+  return (await kernelOf(engine, type)) !== null;
+}
+
+async function kernelOf(engine: Engine, type: TensorType): Promise<CompiledKernel | null> {
+  if (process.arch !== 'x64') return null;
+  return once(kernels, type, () => prepare(engine, type));
 }
 
 /** Floats in memory as a lane takes them. */
@@ -92,37 +113,36 @@ async function takeLane({ threads }: Engine): Promise<Lane> {
 async function prepare(engine: Engine, type: TensorType): Promise<CompiledKernel | null> {
   const kernel = makeKernel(type);
   if (kernel === undefined) return null;
-  const { functions, constants, blockSize, needsImportance } = kernel;
-  const compiled = { ...(await compile(type, functions)), constants, blockSize, needsImportance };
-  const values = sampleValues();
-  const importance = Float32Array.from({ length: SAMPLE_LENGTH }, (_, index) => (index % 19) ** 2 / 16);
-  const sample: LaneRequest = {
+  const { functions, constants, grid, blockSize, needsImportance } = kernel;
+  const tables = grid === undefined ? null : await once(grids, grid, async () => tablesOf(engine, grid));
+  const code = await compile(type, functions);
+  const compiled = { ...code, constants, tables, blockSize, needsImportance };
+  const target = new Uint8Array(encodedByteLength(type, sampleRows, sampleRowLength));
+  const done = await run(engine, compiled, {
     source: 'F32',
-    bytes: bytesOf(values),
-    rows: SAMPLE_ROWS,
-    rowLength: SAMPLE_LENGTH,
-    importance,
+    bytes: bytesOf(sampleValues()),
+    rows: sampleRows,
+    rowLength: sampleRowLength,
+    importance: sampleImportance(),
     limits: { largestImportance: null },
-    target: new Uint8Array(encodedByteLength(type, SAMPLE_ROWS, SAMPLE_LENGTH)),
-  };
-  const done = await run(engine, compiled, sample);
-  const expected = new Uint8Array(sample.target.byteLength);
-  const { ggml_quantize_chunk: quantize } = engine.native;
-  const shape = [SAMPLE_ROWS, SAMPLE_LENGTH] as const;
-  await callAsync(quantize, ggmlTypes[type], values, expected, 0, ...shape, importance);
-  return done && Buffer.compare(expected, sample.target) === 0 ? compiled : null;
+    target,
+  });
+  const expected = knownDigests[type] ?? (await engineDigest(engine, type));
+  return done && digestOf(target) === expected ? compiled : null;
 }
 
-const SAMPLE_ROWS = 32;
-const SAMPLE_LENGTH = 512;
+async function engineDigest({ native }: Engine, type: TensorType): Promise<string> {
+  const target = new Uint8Array(encodedByteLength(type, sampleRows, sampleRowLength));
+  const { ggml_quantize_chunk: quantize } = native;
+  const shape = [sampleRows, sampleRowLength] as const;
+  await callAsync(quantize, ggmlTypes[type], sampleValues(), target, 0, ...shape, sampleImportance());
+  return digestOf(target);
+}
 
-/** Rows of many magnitudes and signs, some constant, some zero. */
-function sampleValues(): Float32Array {
-  return Float32Array.from({ length: SAMPLE_ROWS * SAMPLE_LENGTH }, (_, index) => {
-    const block = Math.floor(index / 32);
-    const wave = Math.sin(index * index * 0.7) + 0.3 * Math.sin(index * 0.01);
-    if (block % 16 === 0) return 0;
-    if (block % 16 === 1) return -0.25;
-    return (block % 16 === 2 ? -Math.abs(wave) : wave) * 2 ** -(block % 7);
-  });
+function tablesOf(engine: Engine, grid: GridName): Uint8Array {
+  const { type, bytes } = rowOfGrid(grid);
+  const { dimensions, size } = gridShapes[grid];
+  const decoded = new Float32Array(dimensions * size);
+  decoderOf(engine, type)(bytes, decoded, decoded.length);
+  return gridTables(gridShapes[grid], gridCodes(grid, decoded));
 }

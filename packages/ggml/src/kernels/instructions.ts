@@ -78,17 +78,21 @@ export const i32 = {
   ltS: binary<'i32', 'i32'>('i32', 0x48),
   ltU: binary<'i32', 'i32'>('i32', 0x49),
   gtU: binary<'i32', 'i32'>('i32', 0x4b),
+  popcnt: unary<'i32', 'i32'>('i32', 0x69),
   add: binary<'i32', 'i32'>('i32', 0x6a),
   sub: binary<'i32', 'i32'>('i32', 0x6b),
   mul: binary<'i32', 'i32'>('i32', 0x6c),
   and: binary<'i32', 'i32'>('i32', 0x71),
   or: binary<'i32', 'i32'>('i32', 0x72),
+  xor: binary<'i32', 'i32'>('i32', 0x73),
   shl: binary<'i32', 'i32'>('i32', 0x74),
   shrU: binary<'i32', 'i32'>('i32', 0x76),
   bits: unary<'f32', 'i32'>('i32', 0xbc),
+  load: load('i32', 0x28),
   load8S: load('i32', 0x2c),
   load8U: load('i32', 0x2d),
   load16U: load('i32', 0x2f),
+  store: store<'i32'>(0x36),
   store8: store<'i32'>(0x3a),
   store16: store<'i32'>(0x3b),
 };
@@ -97,6 +101,7 @@ export const f32 = {
   const: (value: number): F32 => expression('f32', 0x43, littleEndian(Float32Array.of(value))),
   lt: binary<'f32', 'i32'>('i32', 0x5d),
   gt: binary<'f32', 'i32'>('i32', 0x5e),
+  le: binary<'f32', 'i32'>('i32', 0x5f),
   ne: binary<'f32', 'i32'>('i32', 0x5c),
   abs: unary<'f32', 'f32'>('f32', 0x8b),
   neg: unary<'f32', 'f32'>('f32', 0x8c),
@@ -118,6 +123,7 @@ export const v128 = {
   and: binary<'v128', 'v128'>('v128', simd(78)),
   andNot: binary<'v128', 'v128'>('v128', simd(79)),
   or: binary<'v128', 'v128'>('v128', simd(80)),
+  xor: binary<'v128', 'v128'>('v128', simd(81)),
   anyTrue: unary<'v128', 'i32'>('i32', simd(83)),
   /** `a` where the mask is set, else `b`. */
   select: (mask: V128, a: V128, b: V128): V128 => expression('v128', a.code, b.code, mask.code, simd(82)),
@@ -141,6 +147,7 @@ export const i16x8 = {
 };
 
 export const i32x4 = {
+  splat: unary<'i32', 'v128'>('v128', simd(17)),
   lane: (a: V128, index: number): I32 => expression('i32', a.code, simd(27), index),
   const: (value: number): V128 =>
     expression('v128', simd(12), littleEndian(Int32Array.of(value, value, value, value))),
@@ -150,8 +157,11 @@ export const i32x4 = {
   shrS: (a: V128, bits: number): V128 => expression('v128', a.code, i32.const(bits).code, simd(172)),
   add: binary<'v128', 'v128'>('v128', simd(174)),
   sub: binary<'v128', 'v128'>('v128', simd(177)),
+  shrU: (a: V128, bits: number): V128 => expression('v128', a.code, i32.const(bits).code, simd(173)),
   minS: binary<'v128', 'v128'>('v128', simd(182)),
   maxS: binary<'v128', 'v128'>('v128', simd(184)),
+  /** The lanes' highest bits. */
+  bitmask: unary<'v128', 'i32'>('i32', simd(164)),
   /** Floats cut to integers. */
   fromF32x4: unary<'v128', 'v128'>('v128', simd(248)),
 };
@@ -161,6 +171,7 @@ export const f32x4 = {
     expression('v128', simd(12), littleEndian(Float32Array.of(value, value, value, value))),
   splat: unary<'f32', 'v128'>('v128', simd(19)),
   lane: (a: V128, index: number): F32 => expression('f32', a.code, simd(31), index),
+  eq: binary<'v128', 'v128'>('v128', simd(65)),
   ne: binary<'v128', 'v128'>('v128', simd(66)),
   lt: binary<'v128', 'v128'>('v128', simd(67)),
   gt: binary<'v128', 'v128'>('v128', simd(68)),

@@ -1,4 +1,5 @@
 /** @file What a kernel is, and the loop over rows and blocks that all of them share. */
+import type { GridName } from './grids.js';
 import { SUPER_BLOCK } from './layout.js';
 import { f32, i32, type I32, type Statement, type ValueType } from './instructions.js';
 import { call, type Local, loop, WasmFunction } from './wasm.js';
@@ -8,6 +9,8 @@ export interface Kernel {
   /** The last is the entry: `run(values, importance, target, rows, blocksPerRow)`; the first three are addresses. */
   readonly functions: readonly WasmFunction<ValueType | null>[];
   readonly constants: readonly { readonly address: number; readonly values: Float32Array }[];
+  /** The grid whose tables have to stand in memory; none for most. */
+  readonly grid?: GridName;
   /** Weights of a block. */
   readonly blockSize: number;
   readonly needsImportance: boolean;

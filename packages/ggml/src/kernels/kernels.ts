@@ -3,6 +3,7 @@
  * same order for four sub-blocks at a time, so they are several times faster and give the same bytes.
  */
 import type { TensorType } from '@bitsmith/formats';
+import { makeIq2S, makeIq2Xs, makeIq2Xxs, makeIq3S, makeIq3Xxs } from './iq2-iq3.js';
 import { makeIq4Xs } from './iq4-xs.js';
 import { makeQ2K, makeQ4K, makeQ5K } from './k-quants.js';
 import type { Kernel } from './kernel.js';
@@ -15,6 +16,11 @@ const makers: Partial<Record<TensorType, () => Kernel>> = {
   Q4_K: makeQ4K,
   Q5_K: makeQ5K,
   Q6_K: makeQ6K,
+  IQ2_XXS: makeIq2Xxs,
+  IQ2_XS: makeIq2Xs,
+  IQ2_S: makeIq2S,
+  IQ3_XXS: makeIq3Xxs,
+  IQ3_S: makeIq3S,
   IQ4_XS: makeIq4Xs,
   Q8_0: makeQ80,
 };

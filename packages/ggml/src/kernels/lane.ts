@@ -15,6 +15,8 @@ const VALUES_AT_ONCE = 1 << 14;
 
 export interface CompiledKernel extends LaneCode {
   readonly constants: readonly { readonly address: number; readonly values: Float32Array }[];
+  /** What stands at the beginning of the free memory; kernels of one grid share it. */
+  readonly tables: Uint8Array | null;
   readonly blockSize: number;
   readonly needsImportance: boolean;
 }
@@ -31,28 +33,31 @@ export interface LaneRequest {
 }
 
 /** Where things go in a lane's memory. */
-function planOf({ bytes, rows, rowLength, importance, target }: LaneRequest) {
+function planOf({ tables }: CompiledKernel, { bytes, rows, rowLength, importance, target }: LaneRequest) {
   const rowsAtOnce = Math.min(rows, Math.max(1, Math.floor(VALUES_AT_ONCE / rowLength)));
   const aligned = (address: number): number => Math.ceil(address / 16) * 16;
-  const values = aligned(FREE + (importance?.byteLength ?? 0));
+  const weights = aligned(FREE + (tables?.byteLength ?? 0));
+  const values = aligned(weights + (importance?.byteLength ?? 0));
   const source = values + rowsAtOnce * rowLength * 4;
   const output = aligned(source + bytes.byteLength);
   return {
     rowsAtOnce,
-    places: { importance: FREE, values, source, target: output },
+    places: { importance: weights, values, source, target: output },
     end: output + target.byteLength,
   };
 }
 
 /** Whether a request fits into a lane's address space. */
-export function fitsLane(request: LaneRequest): boolean {
-  return planOf(request).end <= LANE_PAGES * PAGE_BYTES;
+export function fitsLane(kernel: CompiledKernel, request: LaneRequest): boolean {
+  return planOf(kernel, request).end <= LANE_PAGES * PAGE_BYTES;
 }
 
 export class Lane {
   private readonly memory = new wasmRuntime.Memory({ initial: 1, maximum: LANE_PAGES, shared: true });
   private readonly worker: Worker;
   private ended = false;
+  /** What stands in memory since the last request. */
+  private tables: Uint8Array | null = null;
 
   constructor() {
     const entry = createRequire(import.meta.url).resolve('@bitsmith/ggml/kernel-worker');
@@ -72,11 +77,12 @@ export class Lane {
   /** Encodes rows; one request at a time. False when the weights are beyond the limits: the target is then as it was. */
   async encode(decoder: LaneCode, kernel: CompiledKernel, request: LaneRequest): Promise<boolean> {
     const { source, bytes, rows, rowLength, importance, limits, target } = request;
-    const { rowsAtOnce, places, end } = planOf(request);
+    const { rowsAtOnce, places, end } = planOf(kernel, request);
     this.reserve(end);
     const { buffer } = this.memory;
     for (const { address, values } of kernel.constants)
       new Float32Array(buffer, address, values.length).set(values);
+    this.place(kernel.tables);
     if (importance !== undefined)
       new Float32Array(buffer, places.importance, importance.length).set(importance);
     new Uint8Array(buffer, places.source, bytes.byteLength).set(bytes);
@@ -94,6 +100,12 @@ export class Lane {
     });
     if (done) target.set(new Uint8Array(buffer, places.target, target.byteLength));
     return done;
+  }
+
+  private place(tables: Uint8Array | null): void {
+    if (tables !== null && tables !== this.tables)
+      new Uint8Array(this.memory.buffer, FREE, tables.byteLength).set(tables);
+    this.tables = tables;
   }
 
   private reserve(bytes: number): void {

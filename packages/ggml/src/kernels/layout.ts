@@ -25,8 +25,11 @@ export const BLOCK_CODES = MINIMUM_CODES + 16;
 /** Bits of the largest magnitudes that a decoder met. */
 export const MAGNITUDES = BLOCK_CODES + 256;
 
-/** Where the caller's data may begin. */
-export const FREE = 4096;
+/** Where scratch of particular kernels may begin. */
+export const SCRATCH_END = MAGNITUDES + 16;
+
+/** Where a kernel's tables stand, and behind them the caller's data. */
+export const FREE = 8192;
 
 /** Weights of a super-block (`QK_K`). */
 export const SUPER_BLOCK = 256;

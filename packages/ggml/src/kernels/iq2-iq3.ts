@@ -1,0 +1,296 @@
+/**
+ * @file Kernels of IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS and IQ3_S under importance weights: ggml's `quantize_row_iq2_xxs_impl` and
+ * its kin. Groups of 8 or 4 weights are stored as an index into a grid, signs apart, and each sub-block has a scale of four
+ * bits.
+ */
+import * as layout from './grid-layout.js';
+import { mapEntry } from './grid-nearest.js';
+import { type GridSearch, gridSteps, makeGridSearch } from './grid-search.js';
+import { gridPlaces } from './grid-tables.js';
+import { type GridName, gridShapes } from './grids.js';
+import { makeToHalf } from './half.js';
+import { type Kernel, overRows, sumOfSquares } from './kernel.js';
+import { SUPER_BLOCK } from './layout.js';
+import { nearestIntegerOf } from './scale-codes.js';
+import { f32, type F32, i32, type I32, i32x4, type Statement, v128 } from './instructions.js';
+import { choose, result, WasmFunction, when } from './wasm.js';
+
+interface Format {
+  readonly grid: GridName;
+  readonly search: GridSearch;
+  /** sigma^2 as a multiple of the mean square. */
+  readonly sigmaFactor: 1 | 2;
+  /** What ggml multiplies the super-block's scale by. */
+  readonly fudge: number;
+  readonly blockBytes: number;
+  /** Whether codes are cleared where all scales came out as zero. */
+  readonly clears: boolean;
+  /** Stores a sub-block's indices and signs; `coded` sub-blocks before it have some. */
+  readonly pack: (block: I32, subBlock: number, coded: I32) => Statement[];
+  /** Stores a sub-block's scale, of four bits. */
+  readonly packScale: (block: I32, subBlock: number, code: I32) => Statement;
+}
+
+const zero = i32.const(0);
+const LARGEST_SCALE = 15;
+
+function makeKernel(format: Format): Kernel {
+  const { search: settings, sigmaFactor, blockBytes } = format;
+  const toHalf = makeToHalf();
+  const { helpers, search } = makeGridSearch(settings);
+  const block = new WasmFunction(['i32', 'i32', 'i32'], null);
+  const [x, importance, target] = [0, 1, 2].map((index) => block.parameter(index, 'i32'));
+  const [i, code, coded] = [0, 1, 2].map(() => block.local('i32'));
+  const [sum, largest, scale, d, inverse] = Array.from({ length: 5 }, () => block.local('f32'));
+  const subBlocks = Array.from({ length: SUPER_BLOCK / settings.size }, (_, index) => index);
+  block.add(
+    ...clear(target, blockBytes),
+    ...sumOfSquares(x, i, sum),
+    sum.set(f32.mul(sum, f32.const(sigmaFactor / SUPER_BLOCK))),
+    largest.set(f32.const(0)),
+    coded.set(zero),
+  );
+  for (const j of subBlocks) {
+    const offset = i32.const(4 * j * settings.size);
+    const found = result(search, i32.add(x, offset), i32.add(importance, offset), sum, i32.const(4 * j));
+    block.add(
+      when(found, [...format.pack(target, j, coded), coded.set(i32.add(coded, i32.const(1)))]),
+      scale.set(f32.load(zero, layout.SCALES + 4 * j)),
+      largest.set(choose(f32.gt(largest, scale), largest, scale)),
+    );
+  }
+  const scales = subBlocks.flatMap((j) => [
+    code.set(scaleCode(f32.mul(inverse, f32.load(zero, layout.SCALES + 4 * j)))),
+    format.packScale(target, j, code),
+  ]);
+  block.add(
+    when(
+      f32.ne(largest, f32.const(0)),
+      [
+        d.set(f32.div(largest, f32.const(2 * LARGEST_SCALE + 1))),
+        i32.store16(target, result(toHalf, f32.mul(d, f32.const(format.fudge)))),
+        inverse.set(f32.div(f32.const(1), d)),
+        ...scales,
+      ],
+      format.clears ? clear(target, blockBytes) : [],
+    ),
+  );
+  return {
+    functions: overRows([toHalf, ...helpers, search], {
+      encode: block,
+      size: SUPER_BLOCK,
+      bytes: blockBytes,
+    }),
+    constants: [{ address: layout.STEPS, values: gridSteps(settings) }],
+    grid: format.grid,
+    blockSize: SUPER_BLOCK,
+    needsImportance: true,
+  };
+}
+
+function clear(block: I32, bytes: number): Statement[] {
+  const vectors = Math.floor(bytes / 16);
+  return [
+    ...Array.from({ length: vectors }, (_, index) => v128.store(block, i32x4.const(0), 16 * index)),
+    ...Array.from({ length: (bytes % 16) / 2 }, (_, index) =>
+      i32.store16(block, zero, 16 * vectors + 2 * index),
+    ),
+  ];
+}
+
+/** The code l of a scale that is stored as 2 l + 1. */
+function scaleCode(scaled: F32): I32 {
+  const nearest = nearestIntegerOf(f32.mul(f32.const(0.5), f32.sub(scaled, f32.const(1))));
+  const most = i32.const(LARGEST_SCALE);
+  const atMost = choose(i32.ltS(most, nearest), most, nearest);
+  return choose(i32.ltS(atMost, zero), zero, atMost);
+}
+
+/** The index in the grid of a group's point. */
+function indexOf(grid: GridName, group: number): I32 {
+  const code = i32.load(zero, layout.BEST_FOUND + 4 * group);
+  return i32.load(mapEntry(code), gridPlaces(gridShapes[grid]).map);
+}
+
+/** The signs of eight weights. */
+function signsOf(eight: number): I32 {
+  return i32.load(zero, layout.SIGNS + 4 * eight);
+}
+
+/** Adds bits to a byte that began as zero. */
+function merge(block: I32, place: number, bits: I32): Statement {
+  return i32.store8(block, i32.or(i32.load8U(block, place), bits), place);
+}
+
+const shifted = (value: I32, bits: number): I32 => i32.shl(value, i32.const(bits));
+const above = (value: I32): I32 => i32.shrU(value, i32.const(8));
+
+/** Seven signs of each of four groups in a word, whose highest four bits are for the scale. */
+function signWord(): I32 {
+  return [0, 1, 2, 3].map((eight) => shifted(signsOf(eight), 7 * eight)).reduce(i32.or);
+}
+
+/** Two scales a byte. */
+const nibbleScale =
+  (place: number) =>
+  (block: I32, j: number, code: I32): Statement =>
+    merge(block, place + (j >> 1), shifted(code, 4 * (j % 2)));
+
+/** A scale in the highest bits of the sub-block's word of signs. */
+const wordScale =
+  (place: (j: number) => number) =>
+  (block: I32, j: number, code: I32): Statement =>
+    i32.store(block, i32.or(i32.load(block, place(j)), shifted(code, 28)), place(j));
+
+const iq2 = { stepWidth: 0.1, sigmaFactor: 1 } as const;
+/** `GROUP_MAX_EPS` and, for IQ2_S and IQ3_XXS, constants of their own. */
+const TINY = 1e-15;
+const SMALL = 1e-8;
+
+/** Block: d, then a sub-block 4 bytes of indices and a word of signs and scale. */
+export const makeIq2Xxs = (): Kernel =>
+  makeKernel({
+    grid: 'IQ2_XXS',
+    search: {
+      grid: gridShapes.IQ2_XXS,
+      size: 32,
+      steps: 6,
+      stepWidth: iq2.stepWidth,
+      least: TINY,
+      evenSigns: true,
+      fitFirst: true,
+      refine: 'all',
+    },
+    sigmaFactor: iq2.sigmaFactor,
+    fudge: 1,
+    blockBytes: 66,
+    clears: true,
+    pack: (block, j) => [
+      ...[0, 1, 2, 3].map((group) => i32.store8(block, indexOf('IQ2_XXS', group), 2 + 8 * j + group)),
+      i32.store(block, signWord(), 6 + 8 * j),
+    ],
+    packScale: wordScale((j) => 6 + 8 * j),
+  });
+
+/** Block: d, 16 bits a group for its index and seven signs, 8 bytes of scales. */
+export const makeIq2Xs = (): Kernel =>
+  makeKernel({
+    grid: 'IQ2_XS',
+    search: {
+      grid: gridShapes.IQ2_XS,
+      size: 16,
+      steps: 9,
+      stepWidth: iq2.stepWidth,
+      least: TINY,
+      evenSigns: true,
+      fitFirst: false,
+      refine: 'off the grid',
+    },
+    sigmaFactor: iq2.sigmaFactor,
+    fudge: 1,
+    blockBytes: 74,
+    clears: true,
+    pack: (block, j) =>
+      [0, 1].map((group) =>
+        i32.store16(
+          block,
+          i32.or(indexOf('IQ2_XS', group), shifted(signsOf(group), 9)),
+          2 + 4 * j + 2 * group,
+        ),
+      ),
+    packScale: nibbleScale(66),
+  });
+
+/** Block: d, 32 bytes of low bits of indices, 32 bytes of signs, 8 bytes of high bits, 8 bytes of scales. */
+export const makeIq2S = (): Kernel =>
+  makeKernel({
+    grid: 'IQ2_S',
+    search: {
+      grid: gridShapes.IQ2_S,
+      size: 16,
+      steps: 9,
+      stepWidth: iq2.stepWidth,
+      least: SMALL,
+      evenSigns: false,
+      fitFirst: false,
+      refine: 'off the grid',
+    },
+    sigmaFactor: 2,
+    fudge: 0.9875,
+    blockBytes: 82,
+    clears: false,
+    pack: (block, j) =>
+      [0, 1].flatMap((part) => {
+        const group = 2 * j + part;
+        const index = indexOf('IQ2_S', part);
+        return [
+          i32.store8(block, index, 2 + group),
+          i32.store8(block, signsOf(part), 34 + group),
+          merge(block, 66 + (group >> 2), shifted(above(index), 2 * (group % 4))),
+        ];
+      }),
+    packScale: nibbleScale(74),
+  });
+
+/** Block: d, 64 bytes of indices, a word of signs and scale a sub-block. */
+export const makeIq3Xxs = (): Kernel =>
+  makeKernel({
+    grid: 'IQ3_XXS',
+    search: {
+      grid: gridShapes.IQ3_XXS,
+      size: 32,
+      steps: 15,
+      stepWidth: 0.2,
+      least: SMALL,
+      evenSigns: true,
+      fitFirst: false,
+      refine: 'off the grid',
+    },
+    sigmaFactor: 2,
+    fudge: 1.0125,
+    blockBytes: 98,
+    clears: true,
+    pack: (block, j) => [
+      ...Array.from({ length: 8 }, (_, group) =>
+        i32.store8(block, indexOf('IQ3_XXS', group), 2 + 8 * j + group),
+      ),
+      i32.store(block, signWord(), 66 + 4 * j),
+    ],
+    packScale: wordScale((j) => 66 + 4 * j),
+  });
+
+/**
+ * Block: d, 64 bytes of low bits of indices, 8 bytes of high bits, 32 bytes of signs, 4 bytes of scales. As in ggml, a
+ * sub-block without weights is left out of low bits and signs, so that those of the next stand in its place.
+ */
+export const makeIq3S = (): Kernel =>
+  makeKernel({
+    grid: 'IQ3_S',
+    search: {
+      grid: gridShapes.IQ3_S,
+      size: 32,
+      steps: 9,
+      stepWidth: 0.2,
+      least: null,
+      evenSigns: false,
+      fitFirst: false,
+      refine: 'all if any',
+    },
+    sigmaFactor: 2,
+    fudge: 1.033,
+    blockBytes: 110,
+    clears: false,
+    pack: (block, j, coded) => [
+      ...Array.from({ length: 8 }, (_, group) => {
+        const index = indexOf('IQ3_S', group);
+        return [
+          i32.store8(i32.add(block, shifted(coded, 3)), index, 2 + group),
+          merge(block, 66 + j, shifted(above(index), group)),
+        ];
+      }).flat(),
+      ...[0, 1, 2, 3].map((eight) =>
+        i32.store8(i32.add(block, shifted(coded, 2)), signsOf(eight), 74 + eight),
+      ),
+    ],
+    packScale: nibbleScale(106),
+  });
