@@ -11,7 +11,8 @@ import {
   type Prediction,
 } from '../measure/whole-plans/measure-prediction.js';
 import { type KlFit, predictKl } from '../measure/whole-plans/predict.js';
-import { commonSizes, type ParetoCurve, paretoCurve, type PredictedTotal } from '../plan/pareto.js';
+import { dataRange } from '../plan/options.js';
+import { type ParetoCurve, paretoCurve, type PredictedTotal, printedSizes } from '../plan/pareto.js';
 import { type Preset, presetPlans } from '../plan/presets/presets.js';
 import { priceOptions } from '../plan/price.js';
 import { rulePrices } from '../plan/rules/rule-prices.js';
@@ -148,15 +149,15 @@ async function* pricedFor(
 ): Work<readonly Choice[]> {
   const { storage, headerBytes, model } = frame;
   if (options.method === 'rules') return priceOptions(storage, rulePrices(storage));
-  const { parameterCount } = model;
-  const sizes = [...commonSizes({ headerBytes, parameterCount }), ...presets.map(({ bytes }) => bytes)];
+  const printed = printedSizes(dataRange(storage), model.parameterCount);
+  const sizes = [...printed, ...presets.map(({ bytes }) => bytes - headerBytes)];
   const pricing = yield* priceChoices(
     run,
     frame,
     {
       calibration,
       search: texts.search,
-      sizesOf: () => sizes.map((bytes) => bytes - headerBytes),
+      sizesOf: () => sizes,
       always: ({ tensor, scheme }) => presets.some(({ schemes }) => schemes.get(tensor) === scheme),
     },
     options,

@@ -70,7 +70,9 @@ function allowedTypes(
 }
 
 /** The sizes that plans over these options can have. */
-export function dataRange(options: readonly TensorOptions[]): DataRange {
+export function dataRange(
+  options: readonly { readonly options: readonly { readonly bytes: number }[] }[],
+): DataRange {
   let smallestBytes = 0;
   let largestBytes = 0;
   for (const { options: choices } of options) {

@@ -5,6 +5,7 @@
  */
 import { type CouplingGroup, mergeCoupled, type MergedChoice } from './coupling.js';
 import { hullWalk } from './knapsack/hull-walk.js';
+import { type DataRange, dataRange } from './options.js';
 import { solve } from './solve.js';
 import type { Choice } from './types.js';
 
@@ -76,6 +77,7 @@ export interface ParetoCurve {
 
 /** Bits per weight at which plans are printed, where the model can be made as small. */
 const COMMON_BITS = [2, 2.25, 2.5, 2.75, 3, 3.25, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8];
+const FEWEST_SIZES = 6;
 const MOST_CORNERS = 400;
 
 /** Prices the whole curve. A pure function: one measurement, all budgets. */
@@ -91,19 +93,23 @@ export function paretoCurve(input: ParetoInput): ParetoCurve {
   };
 }
 
-/** The sizes that the curve is printed at: bytes of whole files. */
-export function commonSizes({
-  headerBytes,
-  parameterCount,
-}: Pick<ParetoInput, 'headerBytes' | 'parameterCount'>): number[] {
-  return COMMON_BITS.map((bits) => headerBytes + Math.floor((bits * parameterCount) / 8));
+/**
+ * The sizes that the curve is printed at, the smallest first: common bits per weight, or even steps where locks leave few of
+ * those.
+ * @returns bytes of all tensors
+ */
+export function printedSizes({ smallestBytes, largestBytes }: DataRange, parameterCount: number): number[] {
+  const common = COMMON_BITS.map((bits) => Math.floor((bits * parameterCount) / 8)).filter(
+    (bytes) => bytes > smallestBytes && bytes < largestBytes,
+  );
+  if (common.length >= FEWEST_SIZES) return [smallestBytes, ...common, largestBytes];
+  const step = (largestBytes - smallestBytes) / FEWEST_SIZES;
+  return Array.from({ length: FEWEST_SIZES + 1 }, (_, index) => Math.floor(smallestBytes + index * step));
 }
 
 function commonPoints(merged: readonly MergedChoice[], input: ParetoInput): readonly SolvedPoint[] {
-  const smallest = input.headerBytes + smallestBytes(merged);
-  const sizes = [smallest, ...commonSizes(input).filter((bytes) => bytes > smallest)];
   const points: SolvedPoint[] = [];
-  for (const size of sizes) {
+  for (const size of printedSizes(rangeOf(merged), input.parameterCount)) {
     const point = solvedPoint(merged, size, input);
     // From where nothing is lost, larger files are the same file.
     if (point.bytes !== points.at(-1)?.bytes) points.push(point);
@@ -112,12 +118,12 @@ function commonPoints(merged: readonly MergedChoice[], input: ParetoInput): read
   return points;
 }
 
-function smallestBytes(merged: readonly MergedChoice[]): number {
-  return merged.reduce((sum, { candidates }) => sum + Math.min(...candidates.map(({ bytes }) => bytes)), 0);
+function rangeOf(merged: readonly MergedChoice[]): DataRange {
+  return dataRange(merged.map(({ candidates }) => ({ options: candidates })));
 }
 
-function solvedPoint(merged: readonly MergedChoice[], fileBytes: number, input: ParetoInput): SolvedPoint {
-  const { bytes, klNats, lowerBound, gap } = solve(merged, fileBytes - input.headerBytes);
+function solvedPoint(merged: readonly MergedChoice[], dataBytes: number, input: ParetoInput): SolvedPoint {
+  const { bytes, klNats, lowerBound, gap } = solve(merged, dataBytes);
   return { ...pointOf(bytes, klNats, input), lowerBound, gap };
 }
 
@@ -161,13 +167,13 @@ function presetPoint(
     const price = candidates.find(({ scheme }) => scheme === schemes.get(tensor))?.klNats;
     return sum === null || price === undefined ? null : sum + price;
   }, 0);
-  const fits = smallestBytes(merged) <= bytes - headerBytes;
+  const fits = rangeOf(merged).smallestBytes <= bytes - headerBytes;
   return {
     name,
     bytes,
     bitsPerWeight: ((bytes - headerBytes) * 8) / parameterCount,
     priceSum,
     klNats: priceSum === null ? null : readTotal(priceSum).klNats,
-    plan: fits ? solvedPoint(merged, bytes, input) : null,
+    plan: fits ? solvedPoint(merged, bytes - headerBytes, input) : null,
   };
 }
