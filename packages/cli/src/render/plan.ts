@@ -1,7 +1,7 @@
 /** @file A plan before anything is written: the size it will have, what it should cost, which tensors get what and why. */
 import type { PlanResult } from '@bitsmith/core';
 import { bitsMap, keptLine } from './bits-map.js';
-import { budgetLine } from './budget.js';
+import { budgetLine, memoryLines } from './budget.js';
 import { costLines } from './cost.js';
 import { lossLines } from './loss.js';
 import { searchLines } from './search.js';
@@ -27,6 +27,7 @@ export function renderPlan(plan: PlanResult, terminal: Terminal): string {
       ...(plan.quality === undefined
         ? [budgetLine(plan.budget, plan.predicted.bytes, screen)]
         : plannedQualityLine(plan.budget, plan.quality)),
+      ...memoryLines(plan),
     ],
     [...costLines(null, plan, screen), ...searchLines(plan.search, screen)],
     [

@@ -4,7 +4,7 @@
  */
 import type { QuantizeResult } from '@bitsmith/core';
 import { bitsMap, keptLine } from './bits-map.js';
-import { budgetLine } from './budget.js';
+import { budgetLine, memoryLines } from './budget.js';
 import { costLines } from './cost.js';
 import { lossLines } from './loss.js';
 import { qualityLines } from './quality.js';
@@ -73,6 +73,7 @@ function headLines(result: QuantizeResult, terminal: Terminal): string[] {
     ...(result.quality === null
       ? [budgetLine(plan.budget, output.byteLength, terminal)]
       : qualityLines(result.quality, terminal)),
+    ...memoryLines(plan),
   ];
 }
 

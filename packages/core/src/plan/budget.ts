@@ -58,6 +58,8 @@ export interface Budget {
   readonly dataBytes: number;
   /** True when even the largest plan fits, so that nothing needs to be quantized. */
   readonly keepsEverything: boolean;
+  /** What the context takes of the memory asked for; absent where none was. */
+  readonly memory?: ContextMemory;
 }
 
 const SIZE_FORMS =
@@ -209,6 +211,7 @@ export function resolveBudget(terms: readonly BudgetTerm[], facts: BudgetFacts):
     bytes,
     dataBytes: bytes - headerBytes,
     keepsEverything: bytes >= largest,
+    ...(facts.contextMemory === undefined ? {} : { memory: facts.contextMemory }),
   };
 }
 

@@ -15,7 +15,7 @@ export interface PlanInput {
   /** Tensors that must share a scheme. */
   readonly groups?: readonly CouplingGroup[];
   /** What was asked for, and the bytes the whole file may have. */
-  readonly budget: { readonly request: string; readonly bytes: number };
+  readonly budget: Plan['budget'];
   /** Bytes of the header to be written; they do not depend on the plan. */
   readonly headerBytes: number;
   /** Partial plans the exact search may make; see `solve`. */
@@ -62,11 +62,16 @@ export function assemblePlan(parts: {
     version: 1,
     hash: planHash(source.sha256, tensors),
     source: { name: source.name, sha256: source.sha256 },
-    budget: { request: budget.request, bytes: budget.bytes },
+    budget: budgetLine(budget),
     tensors,
     predicted: { bytes, klNats, evidence: 'estimated', klLowerBound, gap: gapOf(klNats, klLowerBound) },
     presetFloor: null,
   };
+}
+
+/** Without what only the solver needs. */
+function budgetLine({ request, bytes, memory }: Plan['budget']): Plan['budget'] {
+  return memory === undefined ? { request, bytes } : { request, bytes, memory };
 }
 
 /** What may still be gained, as a share of the loss; rounding of the sums is no gain. */

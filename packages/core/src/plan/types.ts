@@ -1,4 +1,5 @@
 /** @file A plan: tensor -> scheme, with the reason, the exact bytes and the predicted loss. */
+import type { ContextMemory } from './memory/context-memory.js';
 import type { QualityFit } from './quality.js';
 import type { Evidence, Measured } from '../evaluate/types.js';
 
@@ -111,7 +112,13 @@ export interface Plan {
   /** SHA-256 of the canonical plan: source hash and tensor -> scheme. */
   readonly hash: string;
   readonly source: { readonly name: string; readonly sha256: string };
-  readonly budget: { readonly request: string; readonly bytes: number };
+  readonly budget: {
+    readonly request: string;
+    /** Of the whole file. */
+    readonly bytes: number;
+    /** What the context takes of the memory asked for; absent where none was. */
+    readonly memory?: ContextMemory;
+  };
   readonly tensors: readonly PlannedTensor[];
   readonly predicted: {
     /** Exact bytes of the file, header included. */
