@@ -80,16 +80,20 @@ writes the GGUF, and measures on that file what it cost.
 
 ${modelHelp}
 
-A budget is needed, or a --plan. Of several, the tightest holds: --size, --bpw, --ratio and --memory say how large the file may
+A budget is needed, or a --plan, a --preset of llama.cpp, or a --target or --policy with a budget of its own. Of several budgets, the tightest holds: --size, --bpw, --ratio and --memory say how large the file may
 be, --max-kl, --max-ppl-increase and --min-cosine what it may lose; with these the smallest file that meets them is
 written, confirmed on text that nothing was tuned on. An interrupted run keeps what it finished: the same command
 continues it.
+
+Beside every plan runs the best preset of llama.cpp that fits the same bytes; where it loses less, it is what you get.
 
   bitsmith quantize MODEL --size 1.2GB
   bitsmith quantize MODEL --bpw 3.5 -o OUT.gguf
   bitsmith quantize MODEL --ratio 5 --lock 'output=Q8_0'
   bitsmith quantize MODEL --memory 8GB --context 8192 --kv-type Q8_0
   bitsmith quantize MODEL --max-kl 0.01
+  bitsmith quantize MODEL --preset Q4_K_M
+  bitsmith quantize MODEL --target edge --policy attention-high
   bitsmith quantize MODEL --plan PLAN.yaml`,
   },
 });
@@ -129,7 +133,7 @@ of a whole row, and int8. Bits and group sizes are then planned as GGUF's types 
 
   bitsmith plan MODEL --bpw 4 --schemes k-quants,Q8_0
   bitsmith plan MODEL --bpw 4 --schemes affine
-  bitsmith plan MODEL --bpw 3 --schemes affine2-g128,affine4-g128,affine8-g128 -o PLAN.yaml`,
+  bitsmith plan MODEL --bpw 3 --schemes affine2-g128,affine4-g128 -o PLAN.yaml`,
   },
 });
 

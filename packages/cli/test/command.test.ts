@@ -40,21 +40,30 @@ describe('help', () => {
   it('names every command, on stdout', async () => {
     const { code, stdout, stderr } = await run('--help');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    for (const name of ['quantize', 'inspect', 'plan', 'analyze', 'evaluate', 'convert', 'cache']) {
+    for (const name of [
+      'quantize',
+      'inspect',
+      'plan',
+      'analyze',
+      'evaluate',
+      'convert',
+      'profile',
+      'cache',
+    ]) {
       expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
     }
     expect(stdout).toMatchSnapshot();
   });
 
-  it.each(['quantize', 'inspect', 'plan', 'analyze', 'evaluate', 'convert', 'cache', 'cache ls', 'cache gc'])(
-    'of %s',
-    async (command) => {
-      const { code, stdout } = await run(...command.split(' '), '--help');
-      expect(code).toBe(0);
-      expect(stdout).toMatchSnapshot();
-      expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
-    },
-  );
+  it.each([
+    ...['quantize', 'inspect', 'plan', 'analyze', 'evaluate', 'convert', 'cache', 'cache ls', 'cache gc'],
+    ...['profile', 'profile list', 'profile show', 'profile create', 'profile validate'],
+  ])('of %s', async (command) => {
+    const { code, stdout } = await run(...command.split(' '), '--help');
+    expect(code).toBe(0);
+    expect(stdout).toMatchSnapshot();
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+  });
 
   it('of analyze names every method that there is', async () => {
     const { stdout } = await run('analyze', '--help');
@@ -92,7 +101,7 @@ describe('arguments that make no sense end with code 2 and say why', () => {
     [['quantize', referenceModel], 'expected a budget, found none'],
     [
       ['quantize', referenceModel, '--plan', 'plan.yaml', '--bpw', '4'],
-      'expected a plan file or a budget, found both: --bpw 4',
+      'expected a plan file, a preset or a budget, found two of them: --bpw 4',
     ],
     [['convert', 'x'], 'expected a value after --output'],
     [['analyze', referenceModel, '--method', 'rnt'], 'expected a method out of'],
@@ -104,6 +113,51 @@ describe('arguments that make no sense end with code 2 and say why', () => {
     const { code, stdout, stderr } = await run(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr.replace(/\s+/g, ' ')).toContain(`Error: ${message}`);
+  });
+});
+
+describe('profiles', () => {
+  it('are kept, listed, shown, checked and refused by their lines', async () => {
+    const listed = await run('profile', 'list', '--json');
+    const names = (JSON.parse(listed.stdout) as { profiles: { name: string }[] }).profiles.map(
+      ({ name }) => name,
+    );
+    expect(names).toEqual([
+      'edge',
+      'local',
+      'cloud',
+      'attention-high',
+      'balanced',
+      'compression-max',
+      'quality-max',
+    ]);
+
+    const flags = ['--policy', 'balanced', '--bpw', '3.6', '--lock', 'token_embd=Q6_K'];
+    const created = await run('profile', 'create', 'mine', ...flags);
+    expect(created.code).toBe(0);
+    const shown = await run('profile', 'show', 'mine');
+    expect(shown.stdout).toContain('policy: balanced\nbudget:\n  bpw: 3.6\nlocks:\n  - token_embd=Q6_K\n');
+    expect((await run('profile', 'list')).stdout).toMatch(/^ {2}mine +policy, budget, locks$/m);
+    expect((await run('profile', 'create', 'mine')).code).toBe(13);
+
+    await writeFile(path.join(folder, 'bad.yaml'), 'policy: balanced\nbudgt: 3\n');
+    const bad = await run('profile', 'validate', 'bad.yaml', '--json');
+    expect(bad.code).toBe(13);
+    expect(JSON.parse(bad.stdout)).toMatchObject({
+      errorType: 'PROFILE_KEY_UNKNOWN',
+      message: "profile bad.yaml, line 2: unknown key 'budgt'",
+      suggestion: expect.stringContaining('Did you mean budget?'),
+    });
+    expect((await run('plan', referenceModel, '--profile', 'bad.yaml')).code).toBe(13);
+  });
+
+  it('are held against a model', async () => {
+    await run('profile', 'create', 'locked', '--lock', 'attn_v=Q6_K', '--force');
+    const { code, stdout } = await run('profile', 'validate', 'locked', '--model', referenceModel, '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ fit: { locked: 8, open: 50, kept: 17 } });
+    await run('profile', 'create', 'wrong', '--lock', 'nothing_like_it=Q6_K', '--force');
+    expect((await run('profile', 'validate', 'wrong', '--model', referenceModel)).code).toBe(13);
   });
 });
 
