@@ -4,6 +4,7 @@
  * search must end the same way whether it was interrupted or not.
  */
 import os from 'node:os';
+import { BitsmithError } from '@bitsmith/formats';
 import type { Variant } from '../measure/live/change.js';
 import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
@@ -27,6 +28,7 @@ export class PlanLedger {
   private readonly choices: readonly Choice[];
   private readonly losses = new Map<TokenizedText, Map<string, TrueLoss>>();
   private readonly genomes = new Set<string>();
+  private readonly overflow = new Map<string, BitsmithError>();
   /** True while everything asked for was in the store. */
   cached = true;
   private readonly cacheBytes = Math.min(MOST_CACHE_BYTES, Math.floor(os.freemem() * CACHE_SHARE));
@@ -56,22 +58,55 @@ export class PlanLedger {
     const missing = new Map(given.filter(({ id }) => !known.has(id)).map((variant) => [variant.id, variant]));
     if (missing.size === 0) return;
     const variants = [...missing.values()];
+    try {
+      yield* this.gather(variants, text, label);
+    } catch (error) {
+      if (!overflows(error)) throw error;
+      yield* this.gatherSingly(variants, text, label);
+    }
+    for (const { id } of variants) this.genomes.add(id);
+    this.tokens += variants.length * tokensOf(text);
+  }
+
+  private async *gather(variants: readonly Variant[], text: TokenizedText, label: string): Work<void> {
     const live = { ...this.live, text, encodedCacheBytes: this.cacheBytes };
     const { values, cached } = yield* gatherVariants(live, variants, label);
-    variants.forEach(({ id }, index) => {
-      known.set(id, values[index]);
-      this.genomes.add(id);
-    });
+    const known = this.lossesOn(text);
+    variants.forEach(({ id }, index) => known.set(id, values[index]));
     this.cached &&= cached;
-    this.tokens += missing.size * tokensOf(text);
   }
 
-  /** The loss of a measured plan. */
+  /** A plan under which the model overflows is no reason to end a search: its loss is infinite. */
+  private async *gatherSingly(variants: readonly Variant[], text: TokenizedText, label: string): Work<void> {
+    for (const variant of variants) {
+      try {
+        yield* this.gather([variant], text, label);
+      } catch (error) {
+        if (!overflows(error)) throw error;
+        this.overflow.set(variant.id, error);
+        const sequenceKlNats = text.chunks.map(() => Infinity);
+        const nllIncreaseNats = Infinity;
+        this.lossesOn(text).set(variant.id, { ...INFINITE, sequenceKlNats, nllIncreaseNats });
+      }
+    }
+  }
+
+  /** The loss of a measured plan; null of one under which the model overflows, too. */
   lossOn(text: TokenizedText, assignment: Assignment): TrueLoss | null {
-    return this.lossesOn(text).get(genomeOf(this.choices, assignment)) ?? null;
+    const loss = this.lossesOn(text).get(genomeOf(this.choices, assignment));
+    return loss === undefined || loss.klNats === Infinity ? null : loss;
   }
 
-  /** The loss of a measured variant. */
+  /**
+   * Without a loss of this plan there is nothing to compare others with.
+   * @throws BitsmithError `LOGITS_NOT_FINITE`
+   */
+  refuseOverflow(assignment: Assignment): void {
+    const error = this.overflow.get(genomeOf(this.choices, assignment));
+    if (error !== undefined) throw error;
+  }
+
+  /** The loss of a measured variant, infinite where the model overflows. */
   lossOf(text: TokenizedText, id: string): TrueLoss {
     const loss = this.lossesOn(text).get(id);
     if (loss === undefined) throw new Error(`variant ${id} was not measured on ${text.name}`);
@@ -83,4 +118,10 @@ export class PlanLedger {
     if (known === undefined) this.losses.set(text, (known = new Map()));
     return known;
   }
+}
+
+const INFINITE = { klNats: Infinity, standardError: 0 };
+
+function overflows(error: unknown): error is BitsmithError {
+  return error instanceof BitsmithError && error.code === 'LOGITS_NOT_FINITE';
 }

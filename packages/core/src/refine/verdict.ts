@@ -33,31 +33,37 @@ export interface Decided {
 }
 
 export async function* decide(ledger: PlanLedger, contest: Contest): Work<Decided> {
-  const { seeds, found, check } = contest;
-  const texts = check === null ? contest.levels : [check];
+  const { seeds, found, check, levels } = contest;
   const plans = [...seeds.map(({ assignment }) => assignment), ...(found === null ? [] : [found])];
-  // Alone in the field, a plan has won; its loss would be known from the selection.
-  if (plans.length > 1 || check === null)
+  const texts = check === null ? levels : [check];
+  // Alone in the field, a plan has won, and its loss is known from the selection.
+  const alone = plans.length === 1;
+  if (!alone)
     for (const text of texts) yield* ledger.measure(plans, text, 'the plan found, and those before it');
-  const shown = plans.length > 1 || check === null ? texts : contest.levels;
-  const sequences = (plan: Assignment): number[] =>
-    shown.flatMap((text) => ledger.lossOn(text, plan)?.sequenceKlNats ?? []);
+  ledger.refuseOverflow(plans[0]);
+  const shown = alone ? levels.filter((text) => ledger.lossOn(text, plans[0]) !== null) : texts;
+  return judge(ledger, contest, shown);
+}
 
-  const losses = seeds.map(({ name, assignment }) => ({
-    name,
-    assignment,
-    loss: lossOf(sequences(assignment)),
-  }));
-  const best = losses.reduce((least, seed) => (seed.loss.klNats < least.loss.klNats ? seed : least));
+function judge(ledger: PlanLedger, contest: Contest, texts: readonly TokenizedText[]): Decided {
+  // A plan under which the model overflows is out.
+  const isMeasured = (plan: Assignment): boolean => texts.every((text) => ledger.lossOn(text, plan) !== null);
+  const sequences = (plan: Assignment): number[] =>
+    texts.flatMap((text) => ledger.lossOn(text, plan)?.sequenceKlNats ?? []);
+  const seeds = contest.seeds
+    .filter(({ assignment }) => isMeasured(assignment))
+    .map((seed) => ({ ...seed, loss: lossOf(sequences(seed.assignment)) }));
+  const best = seeds.reduce((least, seed) => (seed.loss.klNats < least.loss.klNats ? seed : least));
+  const found = contest.found !== null && isMeasured(contest.found) ? contest.found : null;
   const difference = found === null ? null : pairedDifference(sequences(found), sequences(best.assignment));
   const wins = found !== null && difference !== null && surelyLess(difference);
   return {
     assignment: wins ? found : best.assignment,
     verdict: {
       taken: wins ? 'search' : best.name,
-      tokens: shown.reduce((sum, text) => sum + tokensOf(text), 0),
-      fresh: shown === texts && check !== null,
-      seeds: losses.map(({ name, loss }) => ({ name, ...loss })),
+      tokens: texts.reduce((sum, text) => sum + tokensOf(text), 0),
+      fresh: contest.check !== null && texts.includes(contest.check),
+      seeds: seeds.map(({ name, loss }) => ({ name, ...loss })),
       found: found === null ? null : lossOf(sequences(found)),
       difference,
     },

@@ -143,6 +143,7 @@ class Evolution {
       );
       const chosen = this.affordable(ready.slice(0, Math.max(1, share)), text);
       yield* this.ledger.measure([this.input.plan, ...chosen], text, label);
+      this.ledger.refuseOverflow(this.input.plan);
       if (level === 0) pool = pool.filter((plan) => this.standings.reached(plan) > 0);
     }
     this.standings.learn(pool);

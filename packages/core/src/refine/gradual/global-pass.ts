@@ -76,7 +76,9 @@ async function* upgrade(input: GlobalInput, from: State): AsyncGenerator<RunEven
     }
     const losses = yield* input.measure(moves.map((move) => move.state));
     for (const [index, move] of moves.entries()) {
-      const worse = surelyLess(pairedDifference(loss.sequenceKlNats, losses[index].sequenceKlNats));
+      const worse =
+        losses[index].klNats === Infinity ||
+        surelyLess(pairedDifference(loss.sequenceKlNats, losses[index].sequenceKlNats));
       path.push({
         ...globalStep(space, [move.gene], move.state, losses[index], !worse),
         rounding: input.rounding.name,

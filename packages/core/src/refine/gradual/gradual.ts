@@ -61,6 +61,7 @@ export async function* gradual(input: GradualInput): Work<{ assignment: Assignme
 
     const { natsPerByte } = solvedAt(space, bytesOf(space.choices, plan));
     const [solver] = yield* measure([{ assignment: plan, roundings: new Map() }]);
+    ledger.refuseOverflow(plan);
     const { ladder, safetyMultiplier } = settings;
     const elements = new Map(live.model.tensors.map(({ name, elements: count }) => [name, count]));
     const descended = yield* descend({
