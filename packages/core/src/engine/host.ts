@@ -87,6 +87,11 @@ export class EngineHost {
   async close(): Promise<void> {
     this.closed = true;
     for (const [id, { kind }] of this.pending) this.fail(id, afterClose(kind));
+    await this.rest();
+  }
+
+  /** Ends an idle engine process and waits until it is gone, so that it maps no file; the next request starts another one. */
+  async rest(): Promise<void> {
     const child = this.child;
     this.child = undefined;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;

@@ -137,7 +137,8 @@ async function* build(
   const unfinished = await UnfinishedOutput.open(run.store, model, calibration, layout);
   held.push(unfinished);
   const discard = async (): Promise<void> => {
-    await run.engine.close();
+    // Not every system lets a mapped file be removed.
+    await run.engine.rest();
     await unfinished.discard();
   };
   try {

@@ -124,6 +124,16 @@ describe('the end', () => {
     await host.close();
   });
 
+  test('resting ends the process, and the next request starts another', async () => {
+    const host = hostOf('answers');
+    const { process: first } = (await runOn(host)('verify', 1)) as { process: number };
+    await host.rest();
+    expect(isAlive(first)).toBe(false);
+    expect(host.processId).toBeUndefined();
+    expect(await runOn(host)('verify', 2)).toEqual({ parameters: 2, process: host.processId });
+    expect(host.processId).not.toBe(first);
+  });
+
   test('closing an engine that died meanwhile does not wait for it', async () => {
     const host = hostOf('dies');
     await failure(() => runOn(host)('verify', { how: 'kill' }));

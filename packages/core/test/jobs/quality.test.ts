@@ -8,7 +8,7 @@ import { places, smallRun } from '../support/small-run.js';
 const fresh = await places();
 const { size: _size, ...small } = smallRun;
 /** Without schemes whose tables take the engine seconds to build. */
-const quick = { ...small, schemes: ['k-quants'], qualityTokens: 256, floorTokens: 64, samples: 2 } as const;
+const quick = { ...small, schemes: ['k-quants'], qualityTokens: 64, floorTokens: 64, samples: 2 } as const;
 const { home, output } = await fresh();
 
 const made = async (options: Partial<QuantizeOptions>) =>
@@ -26,7 +26,9 @@ describe('limits of loss, end to end', () => {
     ]);
     expect(quality?.verdicts[0].measured).toEqual(evaluation?.klNats.mean);
     expect(quality?.files.map(({ planHash }) => planHash)).toContain(chosen.hash);
-    expect(quality?.search).toMatchObject({ tokens: 256, evidence: 'measured' });
+    // Two chunks of the search text are not like the report text: the plan is made again.
+    expect(quality?.files.length).toBeGreaterThan(1);
+    expect(quality?.search).toMatchObject({ tokens: 64, evidence: 'measured' });
     expect(quality?.search?.klNats.value).toBeGreaterThan(0);
     expect((await stat(file.path)).size).toBe(chosen.predicted.bytes);
     expect(chosen.budget.request).toBe(
