@@ -131,6 +131,10 @@ ${modelHelp}
 --schemes may name what no GGUF holds: affine codes of 2, 3, 4, 5, 6 or 8 bits in groups of 16, 32, 64, 128 or 256 weights or
 of a whole row, and int8. Bits and group sizes are then planned as GGUF's types are.
 
+--pareto needs no budget: it draws size against predicted loss for all of them from one measurement, beside llama.cpp's
+presets, and says how to get any point.
+
+  bitsmith plan MODEL --pareto
   bitsmith plan MODEL --bpw 4 --schemes k-quants,Q8_0
   bitsmith plan MODEL --bpw 4 --schemes affine
   bitsmith plan MODEL --bpw 3 --schemes affine2-g128,affine4-g128 -o PLAN.yaml`,

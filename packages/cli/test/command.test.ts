@@ -103,6 +103,11 @@ describe('arguments that make no sense end with code 2 and say why', () => {
       ['quantize', referenceModel, '--plan', 'plan.yaml', '--bpw', '4'],
       'expected a plan file, a preset or a budget, found two of them: --bpw 4',
     ],
+    [
+      ['plan', referenceModel, '--pareto', '--bpw', '4'],
+      'expected a curve of all budgets or one plan, found both: --pareto --bpw 4',
+    ],
+    [['plan', referenceModel, '--bpw', '4', '--plans', '3'], '--plans 3: expected --pareto beside it'],
     [['convert', 'x'], 'expected a value after --output'],
     [['analyze', referenceModel, '--method', 'rnt'], 'expected a method out of'],
     [['analyze', 'x', '--samples', '0'], '--samples 0: expected a whole number of at least 1'],
