@@ -21,6 +21,8 @@ export { applyLocks, parseLock } from './locks.js';
 export type { AppliedLock, Lock } from './locks.js';
 export { dataRange, storageOptions } from './options.js';
 export type { DataRange, StorageOption, TensorOptions } from './options.js';
+export { paretoCurve } from './pareto.js';
+export type { ParetoCurve, ParetoInput, ParetoPoint, PresetPoint, SolvedPoint } from './pareto.js';
 export { makePlan, planHash } from './plan.js';
 export type { PlanInput } from './plan.js';
 export { PLAN_FILE_VERSION, writePlanFile } from './plan-file.js';

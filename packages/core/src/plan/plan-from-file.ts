@@ -45,17 +45,17 @@ export function planFromFile(input: PlanFromFileInput): Plan {
     const steps = stepsOf(tensor, { bytes, klNats, alignment }, decidedBy, choice);
     return explained({ tensor: tensor.name, scheme, bytes, klNats, decidedBy, ...steps });
   });
-  for (const group of input.groups ?? []) refuseApart(group, tensors);
+  for (const group of input.groups ?? []) refuseApart(group, tensors, file);
   return assemblePlan({ source, budget: file.budget, headerBytes, tensors, klLowerBound: null });
 }
 
-function refuseApart(group: CouplingGroup, lines: readonly PlannedTensor[]): void {
-  const [first, ...others] = lines.filter(({ tensor }) => group.tensors.includes(tensor));
+function refuseApart(group: CouplingGroup, planned: readonly PlannedTensor[], { lines }: PlanFile): void {
+  const [first, ...others] = planned.filter(({ tensor }) => group.tensors.includes(tensor));
   const other = others.find(({ scheme }) => scheme !== first.scheme);
   if (other === undefined) return;
   throw planError(
     'PLAN_COUPLING',
-    `the plan file has ${first.tensor} in ${first.scheme} and ${other.tensor} in ${other.scheme}, but they must share a scheme`,
+    `plan file, lines ${lines.get(first.tensor)} and ${lines.get(other.tensor)}: ${first.tensor} in ${first.scheme} and ${other.tensor} in ${other.scheme} must share a scheme`,
     {
       expected: `one scheme for ${group.tensors.join(', ')}`,
       found: `${first.scheme} and ${other.scheme}`,

@@ -22,7 +22,7 @@ export function plannedTensor(choice: Choice, taken: Candidate): PlannedTensor {
 /** Puts the words to a line. */
 export function explained(line: Omit<PlannedTensor, 'reason'>): PlannedTensor {
   const { decidedBy, up, down } = line;
-  const open = decidedBy.kind === 'price' || decidedBy.kind === 'floor' || decidedBy.kind === 'coupling';
+  const open = decidedBy.kind === 'price' || decidedBy.kind === 'floor';
   const words = [decidedBy.note];
   if (up !== null) words.push(`up: ${stepWords(up)} for ${formatCount(up.bytes)} bytes more`);
   else if (open) words.push('up: nothing would lose less');

@@ -171,11 +171,13 @@ describe('coupled plans', () => {
   it('hold a plan file to its groups', () => {
     const schemes = new Map(tensors.map(({ name, type }) => [name, type]));
     schemes.set('blk.0.attn_q.weight', 'Q4_K');
-    const file = { budget: { request: 'size', bytes: 1 }, schemes };
+    const lines = new Map(tensors.map(({ name }, index) => [name, index + 10]));
+    const file = { budget: { request: 'size', bytes: 1 }, schemes, lines };
     expect(() => planFromFile({ source, file, tensors, headerBytes: 0, groups })).toThrowError(
       expect.objectContaining({
         code: 'PLAN_COUPLING',
-        message: expect.stringContaining('blk.0.attn_q.weight in Q4_K and blk.0.attn_k.weight in BF16'),
+        message:
+          'plan file, lines 12 and 13: blk.0.attn_q.weight in Q4_K and blk.0.attn_k.weight in BF16 must share a scheme',
       }),
     );
   });
