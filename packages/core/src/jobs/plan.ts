@@ -286,7 +286,7 @@ async function loadPlanFile(file: string, model: SourceModel): Promise<ReturnTyp
 }
 
 /** Writes the plan where the user asked for it. */
-async function savePlan(made: Plan, model: SourceModel, options: PlanOptions): Promise<void> {
+export async function savePlan(made: Plan, model: SourceModel, options: PlanOptions): Promise<void> {
   const save = async (file: string, text: string): Promise<void> =>
     writeAtomically(file, (sink) => sink.write(new TextEncoder().encode(text)));
   if (options.savePlan !== undefined) await save(options.savePlan, writePlanFile(made));

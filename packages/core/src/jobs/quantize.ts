@@ -21,7 +21,7 @@ import { layoutOutput } from '../write/gguf.js';
 import { type CheckedFile, meetQuality } from './meet-quality.js';
 import { completeOptions } from './complete-options.js';
 import { refuseSource, refuseUnwritable } from './output.js';
-import { type PlanOptions, type PlannedModel, planModel } from './plan.js';
+import { type PlanOptions, type PlannedModel, planModel, savePlan } from './plan.js';
 import { refuseUnconfirmed } from './wishes.js';
 
 export interface QuantizeOptions extends PlanOptions {
@@ -112,6 +112,8 @@ async function* make(
   const held: UnfinishedOutput[] = [];
   try {
     const { file, attempts } = yield* meetQuality(first, (planned) => build(run, planned, options, held));
+    // What was tried last is not always what is kept.
+    if (attempts.length > 1) await savePlan(file.planned.plan, first.model, options);
     const sha256 = await sha256File(file.unfinished.path, run.signal);
     // The engine has the file mapped, and not every system lets a mapped file be renamed.
     await run.engine.close();

@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { plan } from '../../src/jobs/plan.js';
 import { quantize, type QuantizeOptions } from '../../src/jobs/quantize.js';
@@ -16,7 +17,8 @@ const made = async (options: Partial<QuantizeOptions>) =>
 
 describe('limits of loss, end to end', () => {
   it('are met by the file, and the record says how', { timeout: 120_000 }, async () => {
-    const result = await made({ maxKl: 0.05, maxPerplexityIncrease: 30 });
+    const savePlan = path.join(home, 'plan.yaml');
+    const result = await made({ maxKl: 0.05, maxPerplexityIncrease: 30, savePlan });
     const { quality, evaluation, output: file, plan: chosen } = result;
     expect(evaluation?.klNats.mean.value).toBeLessThanOrEqual(0.05);
     expect(Math.exp(evaluation?.logPerplexityRatio.value ?? 1)).toBeLessThanOrEqual(1.3);
@@ -25,6 +27,7 @@ describe('limits of loss, end to end', () => {
       ['perplexity', true],
     ]);
     expect(quality?.verdicts[0].measured).toEqual(evaluation?.klNats.mean);
+    expect(await readFile(savePlan, 'utf8')).toContain(chosen.hash);
     expect(quality?.files.map(({ planHash }) => planHash)).toContain(chosen.hash);
     // Two chunks of the search text are not like the report text: the plan is made again.
     expect(quality?.files.length).toBeGreaterThan(1);
