@@ -6,14 +6,10 @@ import { createHash } from 'node:crypto';
 import type { Variant } from '../measure/live/change.js';
 import type { SourceModel } from '../model/types.js';
 import type { StorageType } from '../plan/schemes.js';
-import type { Candidate, Choice } from '../plan/types.js';
+import type { Choice } from '../plan/types.js';
 
 /** Index of the candidate taken, for every choice in order. */
 export type Assignment = readonly number[];
-
-export function takenOf(choices: readonly Choice[], assignment: Assignment): Candidate[] {
-  return choices.map(({ candidates }, index) => candidates[assignment[index]]);
-}
 
 /** Bytes of all tensors, padding included; the file's header is not among them. */
 export function bytesOf(choices: readonly Choice[], assignment: Assignment): number {
@@ -26,7 +22,7 @@ export function priceSumOf(choices: readonly Choice[], assignment: Assignment): 
 }
 
 /** The scheme of every tensor. */
-export function schemesOf(choices: readonly Choice[], assignment: Assignment): Map<string, string> {
+function schemesOf(choices: readonly Choice[], assignment: Assignment): Map<string, string> {
   return new Map(
     choices.map(({ tensor, candidates }, index) => [tensor, candidates[assignment[index]].scheme]),
   );

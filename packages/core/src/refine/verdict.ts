@@ -11,6 +11,9 @@ import type { PlanLedger } from './plan-ledger.js';
 import type { PlanLoss, SearchVerdict } from './search-record.js';
 import { tokensOf } from './search-text.js';
 
+/** The name of the solver's plan among seeds. */
+export const SOLVER = 'solver';
+
 export interface NamedPlan {
   readonly name: string;
   readonly assignment: Assignment;

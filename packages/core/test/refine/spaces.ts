@@ -6,7 +6,7 @@ import type { Choice } from '../../src/plan/types.js';
 import { choicesOf, smallLlama } from '../plan/models.js';
 
 /** Bytes at a share of the way from the smallest plan to the largest. */
-export function capacityOf(choices: readonly Choice[], share: number): number {
+function capacityOf(choices: readonly Choice[], share: number): number {
   const sum = (pick: (...bytes: number[]) => number): number =>
     choices.reduce((total, { candidates }) => total + pick(...candidates.map(({ bytes }) => bytes)), 0);
   return Math.floor(sum(Math.min) + share * (sum(Math.max) - sum(Math.min)));

@@ -15,7 +15,7 @@ import { PlanLedger, type PlanMeasurement } from '../plan-ledger.js';
 import type { EvolveRecord, Generation } from '../search-record.js';
 import { divideSearchText, type SearchText, tokensOf } from '../search-text.js';
 import { Standings } from './standings.js';
-import { type Decided, decide, type NamedPlan } from '../verdict.js';
+import { type Decided, decide, type NamedPlan, SOLVER } from '../verdict.js';
 import { verdictWords } from '../verdict-words.js';
 import { crossBlocks } from './crossover.js';
 import { switchLevels } from './mutation.js';
@@ -33,9 +33,6 @@ export interface EvolveInput {
   readonly text: TokenizedText;
   readonly options?: EvolveOptions;
 }
-
-/** The name of the solver's plan among seeds. */
-export const SOLVER = 'solver';
 
 /**
  * Searches for a plan within the budget that truly loses less than the solver's and every preset given.

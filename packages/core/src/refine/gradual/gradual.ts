@@ -14,7 +14,7 @@ import { type SearchSpace, setLevel } from '../genes.js';
 import { PlanLedger, type PlanMeasurement } from '../plan-ledger.js';
 import type { GradualRecord } from '../search-record.js';
 import { divideSearchText, tokensOf } from '../search-text.js';
-import { decide } from '../verdict.js';
+import { decide, SOLVER } from '../verdict.js';
 import { verdictWords } from '../verdict-words.js';
 import { descend, type MeasureStates, type State } from './descent.js';
 import { globalPass } from './global-pass.js';
@@ -84,7 +84,7 @@ export async function* gradual(input: GradualInput): Work<{ assignment: Assignme
     const rival = solverAt(space, plan, bytesOf(space.choices, found));
     const same = genomeOf(space.choices, found) === genomeOf(space.choices, rival);
     const { assignment, verdict } = yield* decide(ledger, {
-      seeds: [{ name: 'solver', assignment: rival }],
+      seeds: [{ name: SOLVER, assignment: rival }],
       found: same ? null : found,
       check,
       levels,
