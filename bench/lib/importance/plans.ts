@@ -58,6 +58,7 @@ export class PlanSpace {
   bestPlan(id: string, bits: number, price: (pair: Pair) => number): LadderPlan {
     const choices = this.options.map((pairs) => ({
       candidates: pairs.map((pair) => ({ bytes: bytesOf(pair), klNats: price(pair) })),
+      direct: pairs[0].tensor.role === 'output-head',
     }));
     const capacity = Math.floor((bits * this.parameterCount) / 8) - this.keptBytes;
     const { picked } = solve(choices, capacity);

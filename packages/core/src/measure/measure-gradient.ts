@@ -7,13 +7,8 @@ import type { RunEvent, Work } from '../run/events.js';
 import { stage } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
 import type { Gathered } from './gather.js';
-import { gradientPrices } from './methods/gradient.js';
-import {
-  describeGradients,
-  type GradientOptions,
-  type Gradients,
-  measureGradients,
-} from './gradients/gradients.js';
+import { type PricesOf, probedPrices } from './gradients/probed-prices.js';
+import { describeGradients, type GradientOptions, measureGradients } from './gradients/gradients.js';
 import { type GroupSelector, measureLater } from './measure.js';
 import { membersOf, schemeGroups } from './errors/scheme-groups.js';
 import type { Wanted } from './wanted.js';
@@ -40,7 +35,8 @@ export async function* measureByGradient(
 ): Work<readonly PricedTensor[]> {
   return yield* stage('measure', `gradients on ${text.name}`, async function* () {
     const gradients = yield* measureGradients(run, model, text, options);
-    const pricesOf = (open: readonly Wanted[]) => pricesAsErrors(run, model, calibration, gradients, open);
+    const fisherPrices = yield* probedPrices(run, model, calibration, text, gradients);
+    const pricesOf = (open: readonly Wanted[]) => pricesAsErrors(fisherPrices, open);
     const [first] = schemeGroups;
     const quick = wanted.map(({ tensor, schemes }) => ({
       tensor,
@@ -64,13 +60,10 @@ export async function* measureByGradient(
 }
 
 async function* pricesAsErrors(
-  run: RunContext,
-  model: SourceModel,
-  calibration: Calibration,
-  gradients: Gradients,
+  pricesOf: PricesOf,
   wanted: readonly Wanted[],
 ): AsyncGenerator<RunEvent, Gathered<ReadonlyMap<string, number>>, void> {
-  const { values, cached } = yield* gradientPrices(run, model, calibration, gradients, wanted);
+  const { values, cached } = yield* pricesOf(wanted);
   const errors = values.map(
     (prices) => new Map([...prices].map(([scheme, price]) => [scheme, price?.klNats ?? Infinity])),
   );

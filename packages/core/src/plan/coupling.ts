@@ -165,7 +165,7 @@ export function mergeCoupled(
   return choices.flatMap((choice, place): MergedChoice[] => {
     const members = groupAt.get(place) ?? [place];
     if (members[0] !== place) return [];
-    if (members.length === 1) return [{ candidates: choice.candidates, members }];
+    if (members.length === 1) return [{ candidates: choice.candidates, direct: choice.direct, members }];
     return [{ candidates: summed(members.map((member) => choices[member])), members }];
   });
 }

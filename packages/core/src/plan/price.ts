@@ -52,7 +52,8 @@ export function priceOptions(
     }
     if (candidates.length === 0)
       throw priceMissing(tensor.name, types.map(({ scheme }) => scheme).join(', '));
-    const choice: Choice = { tensor: tensor.name, candidates, constraint };
+    const direct = tensor.role === 'output-head' ? { direct: true } : {};
+    const choice: Choice = { tensor: tensor.name, candidates, ...direct, constraint };
     if (beside === undefined) return limits === undefined ? choice : { ...choice, limits };
     const known = new Map(candidates.map(({ scheme, klNats }) => [scheme, klNats]));
     const priceBeside = (scheme: string): number | null =>

@@ -36,6 +36,8 @@ export interface Candidate {
 export interface Choice {
   readonly tensor: string;
   readonly candidates: readonly Candidate[];
+  /** True for an output head of its own: its error reaches the output as it is. */
+  readonly direct?: boolean;
   /** Why the list is what it is, when it is not free. */
   readonly constraint: {
     readonly kind: 'lock' | 'kept' | 'only-legal' | 'plan-file';

@@ -4,10 +4,11 @@
  * purpose; unlike `gradient` it takes positions to be independent. An embedding that is only looked up has no inputs:
  * `gradient` speaks for it.
  */
+import { gradientPrices } from '../gradients/prices.js';
 import type { Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
 import { spreadSamples } from '../../text/tokenize.js';
-import { gradientPrices, scoresOfPrices } from './gradient.js';
+import { scoresOfPrices } from './gradient.js';
 import { defaultSamples, measureGradients } from '../gradients/gradients.js';
 import { measureGrams } from '../gradients/grams.js';
 import type { MethodInput } from './method.js';

@@ -1,0 +1,82 @@
+/** @file Prices of schemes from squared gradients, one artifact a (tensor, scheme): another budget or scheme list measures only what is new. */
+import type { Calibration } from '../../calibrate/calibrate.js';
+import type { SourceModel } from '../../model/types.js';
+import type { RunContext } from '../../run/context.js';
+import type { RunEvent } from '../../run/events.js';
+import { encoderVersion } from '../encoder-version.js';
+import { type Gathered, gatherMissing } from '../gather.js';
+import type { GatheredFiles } from '../gather-files.js';
+import { byTensor, type Pair, pairFinder, pairsOf } from '../pairs.js';
+import type { Wanted } from '../wanted.js';
+import type { FisherPrice } from './fisher.js';
+import type { Gradients } from './gradients.js';
+import { gramPlace } from './grams.js';
+import type { GramPlace } from './price-task.js';
+
+/** Weights sampled a tensor. */
+const SAMPLE_WEIGHTS = 1 << 14;
+
+/**
+ * Prices of every wanted scheme, in nats per token; null where a scheme cannot hold the weights.
+ * @param grams weigh errors by Gram matrices, where a tensor has one
+ */
+export async function* gradientPrices(
+  run: RunContext,
+  model: SourceModel,
+  calibration: Calibration,
+  gradients: Gradients,
+  wanted: readonly Wanted[],
+  grams: GatheredFiles | null = null,
+): AsyncGenerator<RunEvent, Gathered<ReadonlyMap<string, FisherPrice | null>>, void> {
+  const pairs = pairsOf(wanted);
+  const pairOf = pairFinder(pairs);
+  const gathered = yield* gatherMissing<Pair, { price: FisherPrice | null }>(run, {
+    items: pairs,
+    taskOf: ({ tensor, scheme }) => ({
+      kind: 'gradient-price',
+      version: 2,
+      parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, ...encoderVersion([scheme]) },
+      inputs: {
+        model: model.sha256,
+        importance: calibration.sha256,
+        gradients: gradients.hash,
+        ...(grams === null ? {} : { grams: grams.hash }),
+      },
+    }),
+    label: 'prices of schemes',
+    unit: 'measurements',
+    work: (missing, store) =>
+      run.engine.run(
+        'prices',
+        {
+          files: model.files.map((file) => file.path),
+          importancePath: calibration.path,
+          gradientPaths: gradients.paths,
+          labels: gradients.labels,
+          sampleWeights: SAMPLE_WEIGHTS,
+          grams: grams === null ? null : placesOf(model, grams, missing),
+          tensors: byTensor(missing),
+        },
+        {
+          signal: run.signal,
+          onEvent: ({ tensor, prices }) => {
+            for (const [scheme, price] of Object.entries(prices)) store(pairOf(tensor, scheme), { price });
+          },
+        },
+      ),
+  });
+  let next = 0;
+  const values = wanted.map(
+    ({ schemes }) => new Map(schemes.map((scheme) => [scheme, gathered.values[next++].price])),
+  );
+  return { values, cached: gathered.cached };
+}
+
+function placesOf(
+  model: SourceModel,
+  grams: GatheredFiles,
+  pairs: readonly Pair[],
+): Record<string, GramPlace> {
+  const places = pairs.map(({ tensor }) => [tensor, gramPlace(model, grams, tensor)] as const);
+  return Object.fromEntries(places.filter((entry): entry is [string, GramPlace] => entry[1] !== null));
+}
