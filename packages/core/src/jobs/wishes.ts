@@ -111,5 +111,5 @@ export async function budgetFor(
           ),
   });
   const request = [...sizes, ...limits].map(({ text }) => text).join(' and ');
-  return { ...budget, request };
+  return { ...budget, request: request === '' ? 'a scheme for every tensor' : request };
 }

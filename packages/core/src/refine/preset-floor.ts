@@ -49,7 +49,7 @@ export async function* withPresetFloor(run: RunContext, made: Plan, input: Floor
   const { model, storage, groups, headerBytes, choices } = input;
   const recipes = await presetRecipes(run, model);
   const presets = presetPlans(recipes, storage, headerBytes, groups);
-  const fitting = presets.filter(({ bytes }) => bytes <= made.budget.bytes);
+  const fitting = presets.filter((preset) => preset.bytes <= made.budget.bytes && !isPlan(preset, made));
   const contestants = strongest(fitting, choices);
   if (contestants.length === 0) return made;
   const comparison = yield* compare(run, made, contestants, input);
@@ -69,6 +69,11 @@ export async function* withPresetFloor(run: RunContext, made: Plan, input: Floor
     klLowerBound: made.predicted.klLowerBound,
   });
   return { ...plan, presetFloor: floor };
+}
+
+/** The plan itself, found by prices or left by locks. */
+function isPlan({ schemes }: Preset, { tensors }: Plan): boolean {
+  return tensors.every(({ tensor, scheme }) => schemes.get(tensor) === scheme);
 }
 
 /** Predicted losses this near are one: which of the presets loses less is not known before they ran. */
