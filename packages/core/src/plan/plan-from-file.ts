@@ -15,7 +15,7 @@ import type { Choice, Decision, Plan, PlannedTensor } from './types.js';
 
 export interface PlanFromFileInput {
   readonly source: PlanInput['source'];
-  readonly file: Pick<PlanFile, 'budget' | 'schemes'>;
+  readonly file: PlanFile;
   /** All tensors of the model, in file order. */
   readonly tensors: readonly ModelTensor[];
   readonly headerBytes: number;
