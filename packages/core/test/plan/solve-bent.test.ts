@@ -11,7 +11,8 @@ function lossOf(choices: readonly KnapsackChoice[], picked: readonly number[]): 
     (sum, value, choice) => (choices[choice].direct === true ? sum : sum + value),
     0,
   );
-  return nats.reduce((a, b) => a + b, 0) + 1.5 * through ** 2;
+  const curved = Math.min(through, 1 / 6);
+  return nats.reduce((a, b) => a + b, 0) + 1.5 * curved ** 2 + 0.5 * (through - curved);
 }
 
 /** The least loss of all plans that fit, by trying every one. */
