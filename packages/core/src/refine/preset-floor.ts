@@ -52,7 +52,7 @@ export async function* withPresetFloor(run: RunContext, made: Plan, input: Floor
   const fitting = presets.filter((preset) => preset.bytes <= made.budget.bytes && !isPlan(preset, made));
   const contestants = strongest(fitting, choices);
   if (contestants.length === 0) return made;
-  const comparison = yield* compare(run, made, contestants, input);
+  const comparison = yield* asMemoryAllows(compare(run, made, contestants, input));
   if (comparison === null) return made;
   const { best, floor } = comparison;
   if (floor.winner === 'plan') return { ...made, presetFloor: floor };
@@ -110,6 +110,27 @@ function priceSum({ schemes }: Preset, prices: Prices): number {
     (sum, [tensor, scheme]) => sum + (prices.get(tensor)?.get(scheme) ?? Infinity),
     0,
   );
+}
+
+const memoryCodes: ReadonlySet<string> = new Set([
+  'MEMORY_TOO_SMALL',
+  'ENGINE_OUT_OF_MEMORY',
+  'ENGINE_KILLED',
+]);
+
+/**
+ * A whole plan in the live model takes memory for all of its weights. A machine that has no room for them can still encode
+ * them one by one, so it goes without the comparison, and says so.
+ */
+export async function* asMemoryAllows<Result>(work: Work<Result>): Work<Result | null> {
+  try {
+    return yield* work;
+  } catch (error) {
+    if (!(error instanceof BitsmithError) || !memoryCodes.has(error.code)) throw error;
+    const message = `The plan was not compared with a preset of llama.cpp: ${error.message}`;
+    yield { type: 'note', level: 'warning', message };
+    return null;
+  }
 }
 
 interface Comparison {

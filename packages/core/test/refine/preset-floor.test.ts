@@ -1,11 +1,13 @@
 import path from 'node:path';
+import { BitsmithError, type ErrorKind } from '@bitsmith/formats';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { plan, type PlanOptions } from '../../src/jobs/plan.js';
 import { openModel } from '../../src/model/open.js';
 import type { Plan } from '../../src/plan/types.js';
 import { presetRecipes } from '../../src/presets/recipes.js';
+import { asMemoryAllows } from '../../src/refine/preset-floor.js';
 import { inRun } from '../../src/run/context.js';
-import type { RunEvent } from '../../src/run/events.js';
+import type { RunEvent, Work } from '../../src/run/events.js';
 import { expectFailure } from '../support/errors.js';
 import { golden, orator, runJob } from '../support/jobs.js';
 import { temporaryFolder } from '../support/temporary.js';
@@ -88,6 +90,27 @@ describe('a plan that loses less than the preset', () => {
     expect(floor.planKlNats.value).toBeLessThan(floor.presetKlNats.value);
     expect(floor.presetBytes).toBeLessThanOrEqual(result.budget.bytes);
     expect(tensors.filter(({ decidedBy }) => decidedBy.kind === 'price')).toHaveLength(4);
+  });
+});
+
+describe('a machine without room for a whole plan', () => {
+  async function* failing(kind: ErrorKind, code: string): Work<string> {
+    yield { type: 'note', level: 'verbose', message: 'begun' };
+    throw new BitsmithError(kind, code, 'no room for it');
+  }
+
+  test('goes without the comparison, and says so', async () => {
+    const { result, events } = await runJob(asMemoryAllows(failing('resources', 'ENGINE_OUT_OF_MEMORY')));
+    expect(result).toBeNull();
+    expect(notesOf(events)).toEqual([
+      'begun',
+      'The plan was not compared with a preset of llama.cpp: no room for it',
+    ]);
+  });
+
+  test('is the only reason to go without', async () => {
+    const full = () => runJob(asMemoryAllows(failing('resources', 'DISK_FULL')));
+    await expectFailure(full, 'resources', 'DISK_FULL');
   });
 });
 
