@@ -78,7 +78,8 @@ describe('plans where the body amplifies what it gets wrong and the head does no
       ...scaled,
     ];
     const instance = withRange(headed);
-    const found = [0.05, 0.1, 0.15, 0.2].map((share) => {
+    const found = Array.from({ length: 40 }, (_, index) => {
+      const share = 0.02 + 0.01 * index;
       const capacity = capacityAt(instance, share);
       const [plain, bent] = [leastSum(headed, capacity), solve(headed, capacity)];
       expect(headed[0].candidates[bent.picked[0]].bytes).toBeLessThanOrEqual(
@@ -88,7 +89,7 @@ describe('plans where the body amplifies what it gets wrong and the head does no
       return lossOf(headed, bent.picked) / lossOf(headed, plain.picked);
     });
     expect(Math.max(...found)).toBeLessThanOrEqual(1);
-    expect(Math.min(...found)).toBeLessThan(0.999);
+    expect(Math.min(...found)).toBeLessThan(0.98);
   });
 
   it('are the least sum where the model has no head of its own', () => {
