@@ -53,6 +53,24 @@ export function solve(
   return { ...best, gap, lowerBound: best.klNats * (1 - gap) };
 }
 
+/** What is near a plan a sum: every choice with what its candidates add to the loss of that plan. */
+export interface NearPlan<NearChoice extends KnapsackChoice> {
+  readonly choices: readonly NearChoice[];
+  /** Loss of the plan itself, in nats. */
+  readonly klNats: number;
+}
+
+/** @param picked the plan, as an index into every choice's candidates */
+export function pricesNear<NearChoice extends KnapsackChoice>(
+  choices: readonly NearChoice[],
+  picked: readonly number[],
+): NearPlan<NearChoice> {
+  const klNats = sumOf(choices, picked);
+  if (!choices.some(({ direct }) => direct === true)) return { choices, klNats };
+  const through = sumThrough(choices, picked);
+  return { choices: weighed(choices, 1 + 2 * BEND * through), klNats: lossOf(klNats, through) };
+}
+
 function lossOf(klNats: number, through: number): number {
   return klNats + bendAt(through);
 }
@@ -68,13 +86,21 @@ function bendAt(through: number): number {
   return BEND * curved ** 2 + MOST_SLOPE * (through - curved);
 }
 
-function weighed(choices: readonly KnapsackChoice[], weight: number): readonly KnapsackChoice[] {
-  return choices.map(({ candidates, direct }) => ({
-    candidates:
-      direct === true
-        ? candidates
-        : candidates.map((candidate) => ({ ...candidate, klNats: weight * candidate.klNats })),
-  }));
+function weighed<Weighed extends KnapsackChoice>(
+  choices: readonly Weighed[],
+  weight: number,
+): readonly Weighed[] {
+  return choices.map((choice) =>
+    choice.direct === true
+      ? choice
+      : {
+          ...choice,
+          candidates: choice.candidates.map((candidate) => ({
+            ...candidate,
+            klNats: weight * candidate.klNats,
+          })),
+        },
+  );
 }
 
 function sumThrough(choices: readonly KnapsackChoice[], picked: readonly number[]): number {

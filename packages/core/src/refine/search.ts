@@ -9,6 +9,7 @@ import type { CouplingGroup } from '../plan/coupling.js';
 import type { TensorOptions } from '../plan/options.js';
 import { assemblePlan } from '../plan/plan.js';
 import { presetPlans } from '../plan/presets/presets.js';
+import { pricesNear } from '../plan/solve.js';
 import { explained, plannedTensor } from '../plan/reasons.js';
 import type { Choice, Plan, PlannedTensor } from '../plan/types.js';
 import { presetRecipes } from '../presets/recipes.js';
@@ -97,8 +98,9 @@ export async function* searchPlan(run: RunContext, made: Plan, input: PlanSearch
     return { plan: made, record: null };
   }
   const blocks = new Map(model.tensors.map(({ name, block }) => [name, block]));
+  const near = pricesNear(choices, assignment);
   const space = searchSpace(
-    choices,
+    near.choices,
     made.budget.bytes - headerBytes,
     (tensor) => blocks.get(tensor) ?? null,
     groups.map(({ tensors }) => tensors),
@@ -108,6 +110,7 @@ export async function* searchPlan(run: RunContext, made: Plan, input: PlanSearch
     search === 'evolve'
       ? yield* evolve({
           ...common,
+          predictedNats: near.klNats,
           presets: await fittingPresets(run, made, input),
           options: evolveOptions(input.options),
         })

@@ -27,6 +27,8 @@ export interface EvolveInput {
   readonly space: SearchSpace;
   /** The solver's plan. */
   readonly plan: Assignment;
+  /** Its predicted loss in nats per token; default: the sum of its prices. */
+  readonly predictedNats?: number;
   /** Plans made otherwise that fit the budget: they are seeds, and never beaten by what is returned. */
   readonly presets?: readonly NamedPlan[];
   /** The search text, whole. */
@@ -83,7 +85,7 @@ class Evolution {
       first: searchTokens * FIRST_SHARE,
       whole: searchTokens * WHOLE_SHARE,
     });
-    this.standings = new Standings(this.ledger, this.text.levels, space, plan);
+    this.standings = new Standings(this.ledger, this.text.levels, space, plan, input.predictedNats);
     this.presets = presets.filter(
       ({ assignment }) => bytesOf(space.choices, assignment) <= space.capacityBytes,
     );

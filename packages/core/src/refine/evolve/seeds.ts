@@ -2,7 +2,7 @@
  * @file Where a population begins: the solver's plan, presets that fit, plans that the solver would make if prices were off by as
  * much as they may be, and single switches of its plan.
  */
-import { solve } from '../../plan/solve.js';
+import { leastSum } from '../../plan/least-sum.js';
 import { type Assignment, genomeOf } from '../assignment.js';
 import { fill, type SearchSpace, setLevel } from '../genes.js';
 import { drawNormal } from './draw.js';
@@ -56,7 +56,7 @@ export function solveWith(space: SearchSpace, factors: ArrayLike<number>): Assig
   const choices = space.genes.map(({ levels }, gene) => ({
     candidates: levels.map(({ bytes, klNats }) => ({ bytes, klNats: klNats * factors[gene] })),
   }));
-  const { picked } = solve(choices, space.capacityBytes, { workLimit: WORK_LIMIT });
+  const { picked } = leastSum(choices, space.capacityBytes, { workLimit: WORK_LIMIT });
   const next: number[] = space.choices.map(() => 0);
   space.genes.forEach((gene, index) => setLevel(next, gene, gene.levels[picked[index]]));
   fill(space, next);

@@ -25,6 +25,7 @@ export class Standings {
   private readonly ledger: PlanLedger;
   private readonly space: SearchSpace;
   private readonly reference: Assignment;
+  private readonly predictedNats: number;
   private readonly measured = new Set<Assignment>();
   private readonly moves = new WeakMap<Assignment, Float64Array>();
 
@@ -33,11 +34,13 @@ export class Standings {
     levels: readonly TokenizedText[],
     space: SearchSpace,
     reference: Assignment,
+    predictedNats: number = priceSumOf(space.choices, reference),
   ) {
     this.ledger = ledger;
     this.levels = levels;
     this.space = space;
     this.reference = reference;
+    this.predictedNats = predictedNats;
     this.errors = new PriceErrors([], space.genes.length, this.priceError);
   }
 
@@ -87,15 +90,14 @@ export class Standings {
     this.errors = new PriceErrors(evidence, this.space.genes.length, this.priceError);
   }
 
-  /** By gene, what its price changes by: in the proportion that the reference's own true loss has to the sum of its prices. */
+  /** By gene, what its price changes by: in the proportion that the reference's own true loss has to what is predicted of it. */
   private moved(plan: Assignment): Float64Array {
     const known = this.moves.get(plan);
     if (known !== undefined) return known;
     const { space, reference } = this;
     const [first] = this.levels;
     const measured = this.ledger.lossOn(first, reference)?.klNats;
-    const predicted = priceSumOf(space.choices, reference);
-    const scale = measured !== undefined && predicted > 0 ? measured / predicted : 1;
+    const scale = measured !== undefined && this.predictedNats > 0 ? measured / this.predictedNats : 1;
     const moved = Float64Array.from(
       space.genes,
       (gene) => scale * (standing(space, gene, plan).klNats - standing(space, gene, reference).klNats),

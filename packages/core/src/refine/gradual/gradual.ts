@@ -7,7 +7,7 @@
 import type { TensorChange, Variant } from '../../measure/live/change.js';
 import type { Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
-import { solve } from '../../plan/solve.js';
+import { leastSum } from '../../plan/least-sum.js';
 import type { TokenizedText } from '../../text/tokenize.js';
 import { type Assignment, bytesOf, genomeOf, variantOf } from '../assignment.js';
 import { type SearchSpace, setLevel } from '../genes.js';
@@ -117,7 +117,7 @@ function solverAt(space: SearchSpace, plan: Assignment, bytes: number): Assignme
 }
 
 function solvedAt(space: SearchSpace, bytes: number): { assignment: Assignment; natsPerByte: number } {
-  const { picked, natsPerByte } = solve(
+  const { picked, natsPerByte } = leastSum(
     space.genes.map(({ levels }) => ({ candidates: levels })),
     bytes,
   );

@@ -14,7 +14,7 @@ export interface QuantizedTensor {
   /** Nominal. */
   readonly bits: number;
   readonly bytes: number;
-  /** Predicted, in nats per token. */
+  /** What it is predicted to add to the loss of the whole plan, in nats per token. */
   readonly klNats: number;
 }
 
