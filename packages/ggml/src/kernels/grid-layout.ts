@@ -27,16 +27,21 @@ export const SUM_SQUARES = SUM_PRODUCTS + 16;
 export const SIGNS = SUM_SQUARES + 16;
 /** Scales of a super-block's sub-blocks, 16 at most. */
 export const SCALES = SIGNS + 16;
-/** Where a super-block's sub-blocks put their signs or shifts, one a sub-block. */
+/** The types with levels -1, 0 and 1: which way the levels of a super-block's sub-blocks are shifted. */
 export const SHIFTS = SCALES + 64;
-/** A sub-block's weights in order: their indices, and sums over the first of them. */
-export const ORDER = SHIFTS + 64;
+/** By how much those of each group are. */
+export const DELTAS = SHIFTS + 64;
+/** Codes of the points of a super-block's groups. */
+export const POINTS = DELTAS + 16;
+/** A sub-block's weights in order: which they are, and they themselves. */
+export const ORDER = POINTS + 128;
 export const ORDERED = ORDER + 128;
+/** Sums over the first of them, one more than there are; then what a vector reads beyond. */
 export const VALUE_SUMS = ORDERED + 128;
 export const WEIGHT_SUMS = VALUE_SUMS + 160;
-/** For each weight in order and each level, what four choices of signs add to their sums. */
+/** What a weight in order adds to four sums at each of three levels. */
 export const PRODUCT_TERMS = WEIGHT_SUMS + 160;
-export const SQUARE_TERMS = PRODUCT_TERMS + 768;
+export const SQUARE_TERMS = PRODUCT_TERMS + 1024;
 
 /** Where a grid's tables stand. */
 export const TABLES = FREE;

@@ -3,16 +3,14 @@
  * its kin. Groups of 8 or 4 weights are stored as an index into a grid, signs apart, and each sub-block has a scale of four
  * bits.
  */
+import { clear, indexOf, merge, scaleCode, shifted } from './grid-block.js';
 import * as layout from './grid-layout.js';
-import { mapEntry } from './grid-nearest.js';
 import { type GridSearch, gridSteps, makeGridSearch } from './grid-search.js';
-import { gridPlaces } from './grid-tables.js';
 import { type GridName, gridShapes } from './grids.js';
 import { makeToHalf } from './half.js';
 import { type Kernel, overRows, sumOfSquares } from './kernel.js';
 import { SUPER_BLOCK } from './layout.js';
-import { nearestIntegerOf } from './scale-codes.js';
-import { f32, type F32, i32, type I32, i32x4, type Statement, v128 } from './instructions.js';
+import { f32, i32, type I32, type Statement } from './instructions.js';
 import { choose, result, WasmFunction, when } from './wasm.js';
 
 interface Format {
@@ -60,7 +58,7 @@ function makeKernel(format: Format): Kernel {
     );
   }
   const scales = subBlocks.flatMap((j) => [
-    code.set(scaleCode(f32.mul(inverse, f32.load(zero, layout.SCALES + 4 * j)))),
+    code.set(scaleCode(LARGEST_SCALE, f32.mul(inverse, f32.load(zero, layout.SCALES + 4 * j)))),
     format.packScale(target, j, code),
   ]);
   block.add(
@@ -88,41 +86,11 @@ function makeKernel(format: Format): Kernel {
   };
 }
 
-function clear(block: I32, bytes: number): Statement[] {
-  const vectors = Math.floor(bytes / 16);
-  return [
-    ...Array.from({ length: vectors }, (_, index) => v128.store(block, i32x4.const(0), 16 * index)),
-    ...Array.from({ length: (bytes % 16) / 2 }, (_, index) =>
-      i32.store16(block, zero, 16 * vectors + 2 * index),
-    ),
-  ];
-}
-
-/** The code l of a scale that is stored as 2 l + 1. */
-function scaleCode(scaled: F32): I32 {
-  const nearest = nearestIntegerOf(f32.mul(f32.const(0.5), f32.sub(scaled, f32.const(1))));
-  const most = i32.const(LARGEST_SCALE);
-  const atMost = choose(i32.ltS(most, nearest), most, nearest);
-  return choose(i32.ltS(atMost, zero), zero, atMost);
-}
-
-/** The index in the grid of a group's point. */
-function indexOf(grid: GridName, group: number): I32 {
-  const code = i32.load(zero, layout.BEST_FOUND + 4 * group);
-  return i32.load(mapEntry(code), gridPlaces(gridShapes[grid]).map);
-}
-
 /** The signs of eight weights. */
 function signsOf(eight: number): I32 {
   return i32.load(zero, layout.SIGNS + 4 * eight);
 }
 
-/** Adds bits to a byte that began as zero. */
-function merge(block: I32, place: number, bits: I32): Statement {
-  return i32.store8(block, i32.or(i32.load8U(block, place), bits), place);
-}
-
-const shifted = (value: I32, bits: number): I32 => i32.shl(value, i32.const(bits));
 const above = (value: I32): I32 => i32.shrU(value, i32.const(8));
 
 /** Seven signs of each of four groups in a word, whose highest four bits are for the scale. */
@@ -166,7 +134,9 @@ export const makeIq2Xxs = (): Kernel =>
     blockBytes: 66,
     clears: true,
     pack: (block, j) => [
-      ...[0, 1, 2, 3].map((group) => i32.store8(block, indexOf('IQ2_XXS', group), 2 + 8 * j + group)),
+      ...[0, 1, 2, 3].map((group) =>
+        i32.store8(block, indexOf(gridShapes.IQ2_XXS, group), 2 + 8 * j + group),
+      ),
       i32.store(block, signWord(), 6 + 8 * j),
     ],
     packScale: wordScale((j) => 6 + 8 * j),
@@ -194,7 +164,7 @@ export const makeIq2Xs = (): Kernel =>
       [0, 1].map((group) =>
         i32.store16(
           block,
-          i32.or(indexOf('IQ2_XS', group), shifted(signsOf(group), 9)),
+          i32.or(indexOf(gridShapes.IQ2_XS, group), shifted(signsOf(group), 9)),
           2 + 4 * j + 2 * group,
         ),
       ),
@@ -222,7 +192,7 @@ export const makeIq2S = (): Kernel =>
     pack: (block, j) =>
       [0, 1].flatMap((part) => {
         const group = 2 * j + part;
-        const index = indexOf('IQ2_S', part);
+        const index = indexOf(gridShapes.IQ2_S, part);
         return [
           i32.store8(block, index, 2 + group),
           i32.store8(block, signsOf(part), 34 + group),
@@ -252,7 +222,7 @@ export const makeIq3Xxs = (): Kernel =>
     clears: true,
     pack: (block, j) => [
       ...Array.from({ length: 8 }, (_, group) =>
-        i32.store8(block, indexOf('IQ3_XXS', group), 2 + 8 * j + group),
+        i32.store8(block, indexOf(gridShapes.IQ3_XXS, group), 2 + 8 * j + group),
       ),
       i32.store(block, signWord(), 66 + 4 * j),
     ],
@@ -282,7 +252,7 @@ export const makeIq3S = (): Kernel =>
     clears: false,
     pack: (block, j, coded) => [
       ...Array.from({ length: 8 }, (_, group) => {
-        const index = indexOf('IQ3_S', group);
+        const index = indexOf(gridShapes.IQ3_S, group);
         return [
           i32.store8(i32.add(block, shifted(coded, 3)), index, 2 + group),
           merge(block, 66 + j, shifted(above(index), group)),

@@ -3,6 +3,8 @@
  * same order for four sub-blocks at a time, so they are several times faster and give the same bytes.
  */
 import type { TensorType } from '@bitsmith/formats';
+import { makeIq1M } from './iq1-m.js';
+import { makeIq1S } from './iq1-s.js';
 import { makeIq2S, makeIq2Xs, makeIq2Xxs, makeIq3S, makeIq3Xxs } from './iq2-iq3.js';
 import { makeIq4Xs } from './iq4-xs.js';
 import { makeQ2K, makeQ4K, makeQ5K } from './k-quants.js';
@@ -16,6 +18,8 @@ const makers: Partial<Record<TensorType, () => Kernel>> = {
   Q4_K: makeQ4K,
   Q5_K: makeQ5K,
   Q6_K: makeQ6K,
+  IQ1_S: makeIq1S,
+  IQ1_M: makeIq1M,
   IQ2_XXS: makeIq2Xxs,
   IQ2_XS: makeIq2Xs,
   IQ2_S: makeIq2S,

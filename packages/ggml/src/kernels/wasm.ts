@@ -93,6 +93,12 @@ export function loop(counter: Local<'i32'>, step: number, end: I32, body: readon
   return { code: [0x03, 0x40, body.map(({ code }) => code), advance.code, again, 0x0b] };
 }
 
+/** Runs the body as long as the condition holds. */
+export function loopWhile(condition: I32, body: readonly Statement[]): Statement {
+  const again = [body.map(({ code }) => code), 0x0c, 1, 0x0b];
+  return { code: [0x03, 0x40, condition.code, 0x04, 0x40, again, 0x0b] };
+}
+
 export function when(
   condition: I32,
   then: readonly Statement[],

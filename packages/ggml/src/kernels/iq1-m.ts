@@ -1,0 +1,204 @@
+/**
+ * @file The kernel of IQ1_M under importance weights: ggml's `quantize_row_iq1_m_impl`. A sub-block of 16 weights is split into
+ * three levels by the best of all splits, each 8 levels are stored as an index into a grid and a shift, and the super-block's
+ * scale is fitted at the end, to all weights as they are coded.
+ */
+import { indexOf, scaleCode, shifted, clear, merge } from './grid-block.js';
+import * as layout from './grid-layout.js';
+import { makeNearest } from './grid-nearest.js';
+import { gridShapes } from './grids.js';
+import { makeToHalf } from './half.js';
+import { PairSplitSearch, splitTerms } from './iq1-m-split.js';
+import { type Kernel, overRows, sumOfSquares } from './kernel.js';
+import { SUPER_BLOCK } from './layout.js';
+import { codesOfSplit, DELTA, levelValue, makeSettle, makeSort, makeWeigh } from './ternary.js';
+import { f32, type F32, i32, type I32, type Statement, type ValueType } from './instructions.js';
+import { call, choose, give, loop, result, WasmFunction, when } from './wasm.js';
+
+const SIZE = 16;
+const SUB_BLOCKS = SUPER_BLOCK / SIZE;
+const BLOCK_BYTES = 56;
+/** Block: 32 bytes of low bits of indices, 16 bytes of high bits and shifts, 8 bytes of scales, theirs and the block's. */
+const HIGH_BITS = 32;
+const SCALES = 48;
+/** `GROUP_MAX_EPS_IQ1_M` */
+const LEAST = 1e-7;
+const LARGEST_SCALE = 7;
+/** What ggml multiplies the super-block's scale by. */
+const FUDGE = 1.1125;
+
+const zero = i32.const(0);
+
+/** The shift of a sub-block's group. */
+function deltaOf(down: I32, group: number): F32 {
+  const isDown = i32.and(down, i32.const(2 - group));
+  return choose(isDown, f32.const(-DELTA), f32.const(DELTA));
+}
+
+/** `search(values, importance, sigma2, offset)`: codes, scale and shifts of a sub-block; 0 where it has no codes. */
+function makeSearch(weigh: WasmFunction<'f32'>): {
+  helpers: WasmFunction<ValueType | null>[];
+  search: WasmFunction<'i32'>;
+} {
+  const sort = makeSort(SIZE);
+  const nearest = makeNearest(gridShapes.IQ1_S);
+  const settle = makeSettle(SIZE, nearest);
+  const fn = new WasmFunction(['i32', 'i32', 'f32', 'i32'], 'i32');
+  const [x, importance] = [0, 1].map((index) => fn.parameter(index, 'i32'));
+  const sigma2 = fn.parameter(2, 'f32');
+  const offset = fn.parameter(3, 'i32');
+  const mirrored = fn.local('i32');
+  const split = new PairSplitSearch(fn);
+  const { down, first, scale } = split;
+  const without = [
+    f32.store(offset, f32.const(0), layout.SCALES),
+    i32.store(offset, zero, layout.SHIFTS),
+    give(zero),
+  ];
+  fn.add(
+    when(f32.lt(result(weigh, x, importance, sigma2), f32.const(LEAST)), without),
+    call(sort, x),
+    ...splitTerms(fn, x),
+    ...split.run(),
+    when(i32.ltS(first, zero), without),
+    mirrored.set(f32.lt(scale, f32.const(0))),
+    ...codesOfSplit(fn, SIZE, split, mirrored),
+    when(mirrored, [scale.set(f32.neg(scale)), down.set(i32.xor(down, i32.const(3)))]),
+    ...[0, 1].map((group) => f32.store(zero, deltaOf(down, group), layout.DELTAS + 4 * group)),
+    f32.store(offset, result(settle, x, scale), layout.SCALES),
+    i32.store(offset, down, layout.SHIFTS),
+    give(i32.const(1)),
+  );
+  return { helpers: [sort, nearest, settle], search: fn };
+}
+
+/** Indices of the two groups, and their points for the fit at the end. */
+function packIndices(block: I32, j: number): Statement[] {
+  const [low, high] = [0, 1].map((group) => indexOf(gridShapes.IQ1_S, group));
+  const above = (index: I32): I32 => i32.shrU(index, i32.const(8));
+  return [
+    i32.store8(block, low, 2 * j),
+    i32.store8(block, high, 2 * j + 1),
+    i32.store8(block, i32.or(above(low), shifted(above(high), 4)), HIGH_BITS + j),
+    ...[0, 4].map((place) =>
+      i32.store(zero, i32.load(zero, layout.BEST_FOUND + place), layout.POINTS + 8 * j + place),
+    ),
+  ];
+}
+
+/** `fit(values, importance, sigma2, step)`: the super-block's scale by all codes; `step` where their weights are zero. */
+function makeFit(weigh: WasmFunction<'f32'>): WasmFunction<'f32'> {
+  const fn = new WasmFunction(['i32', 'i32', 'f32', 'f32'], 'f32');
+  const [x, importance] = [0, 1].map((index) => fn.parameter(index, 'i32'));
+  const [sigma2, step] = [2, 3].map((index) => fn.parameter(index, 'f32'));
+  const [subBlock, down, code, axis, at, bytes] = Array.from({ length: 6 }, () => fn.local('i32'));
+  const [products, squares, factor, level, weighted, inverse, ignored] = Array.from({ length: 7 }, () =>
+    fn.local('f32'),
+  );
+  const group = (which: number): Statement[] => [
+    code.set(i32.load(i32.shl(subBlock, i32.const(1)), layout.POINTS + 4 * which)),
+    axis.set(zero),
+    loop(axis, 2, i32.const(16), [
+      at.set(i32.add(i32.shl(axis, i32.const(1)), i32.const(32 * which))),
+      level.set(f32.mul(levelValue(code, axis, deltaOf(down, which)), factor)),
+      weighted.set(f32.mul(f32.load(at, layout.WEIGHTS), level)),
+      products.set(f32.add(products, f32.mul(weighted, f32.load(i32.add(i32.add(x, bytes), at))))),
+      squares.set(f32.add(squares, f32.mul(weighted, level))),
+    ]),
+  ];
+  const scale = scaleCode(LARGEST_SCALE, f32.mul(inverse, f32.load(subBlock, layout.SCALES)));
+  fn.add(
+    products.set(f32.const(0)),
+    squares.set(f32.const(0)),
+    inverse.set(f32.div(f32.const(1), step)),
+    subBlock.set(zero),
+    loop(subBlock, 4, i32.const(4 * SUB_BLOCKS), [
+      bytes.set(i32.mul(subBlock, i32.const(SIZE))),
+      ignored.set(result(weigh, i32.add(x, bytes), i32.add(importance, bytes), sigma2)),
+      factor.set(f32.fromI32(i32.add(shifted(scale, 1), i32.const(1)))),
+      down.set(i32.load(subBlock, layout.SHIFTS)),
+      ...group(0),
+      ...group(1),
+    ]),
+    when(f32.gt(squares, f32.const(0)), [give(f32.div(products, squares))]),
+    give(step),
+  );
+  return fn;
+}
+
+/** Four scales of three bits a word; the half of the super-block in what is left of the four words. */
+function packScales(block: I32, half: I32, codes: (j: number) => I32): Statement[] {
+  return [0, 1, 2, 3].map((word) => {
+    const scales = [0, 1, 2, 3].map((j) => shifted(codes(4 * word + j), 3 * j)).reduce(i32.or);
+    const part = i32.and(i32.shrU(half, i32.const(4 * word)), i32.const(15));
+    return i32.store16(block, i32.or(scales, shifted(part, 12)), SCALES + 2 * word);
+  });
+}
+
+function makeBlock(
+  search: WasmFunction<'i32'>,
+  fit: WasmFunction<'f32'>,
+  toHalf: WasmFunction<'i32'>,
+): WasmFunction<null> {
+  const fn = new WasmFunction(['i32', 'i32', 'i32'], null);
+  const [x, importance, target] = [0, 1, 2].map((index) => fn.parameter(index, 'i32'));
+  const [i, half] = [0, 1].map(() => fn.local('i32'));
+  const [sum, largest, scale, d, inverse] = Array.from({ length: 5 }, () => fn.local('f32'));
+  const subBlocks = Array.from({ length: SUB_BLOCKS }, (_, index) => index);
+  fn.add(
+    ...clear(target, BLOCK_BYTES),
+    ...[0, 16, 32, 48, 64, 80, 96, 112].flatMap((place) => clear(i32.const(layout.POINTS + place), 16)),
+    ...sumOfSquares(x, i, sum),
+    sum.set(f32.mul(sum, f32.const(2 / SUPER_BLOCK))),
+    largest.set(f32.const(0)),
+  );
+  for (const j of subBlocks) {
+    const offset = i32.const(4 * j * SIZE);
+    const found = result(search, i32.add(x, offset), i32.add(importance, offset), sum, i32.const(4 * j));
+    fn.add(
+      when(found, packIndices(target, j)),
+      scale.set(f32.load(zero, layout.SCALES + 4 * j)),
+      largest.set(choose(f32.gt(largest, scale), largest, scale)),
+    );
+  }
+  /** Shifts of the groups: bits 3 and 7. */
+  const shifts = subBlocks.map((j) => {
+    const down = i32.load(zero, layout.SHIFTS + 4 * j);
+    const [first, second] = [
+      shifted(i32.and(down, i32.const(2)), 2),
+      shifted(i32.and(down, i32.const(1)), 7),
+    ];
+    return merge(target, HIGH_BITS + j, i32.or(first, second));
+  });
+  const code = (j: number): I32 =>
+    scaleCode(LARGEST_SCALE, f32.mul(inverse, f32.load(zero, layout.SCALES + 4 * j)));
+  fn.add(
+    when(f32.ne(largest, f32.const(0)), [
+      d.set(f32.div(largest, f32.const(2 * LARGEST_SCALE + 1))),
+      inverse.set(f32.div(f32.const(1), d)),
+      half.set(result(toHalf, f32.mul(result(fit, x, importance, sum, d), f32.const(FUDGE)))),
+      ...shifts,
+      ...packScales(target, half, code),
+    ]),
+  );
+  return fn;
+}
+
+export function makeIq1M(): Kernel {
+  const toHalf = makeToHalf();
+  const weigh = makeWeigh(SIZE);
+  const { helpers, search } = makeSearch(weigh);
+  const fit = makeFit(weigh);
+  const block = makeBlock(search, fit, toHalf);
+  return {
+    functions: overRows([toHalf, weigh, ...helpers, search, fit], {
+      encode: block,
+      size: SUPER_BLOCK,
+      bytes: BLOCK_BYTES,
+    }),
+    constants: [],
+    grid: 'IQ1_S',
+    blockSize: SUPER_BLOCK,
+    needsImportance: true,
+  };
+}
