@@ -73,6 +73,12 @@ function judge(ledger: PlanLedger, contest: Contest, texts: readonly TokenizedTe
   };
 }
 
+/** What is taken, in words. */
+export function takenWords({ taken }: SearchVerdict): string {
+  if (taken === 'search') return 'a plan that loses less';
+  return taken === SOLVER ? "the solver's plan stays" : `preset ${taken} stays`;
+}
+
 function lossOf(sequences: readonly number[]): PlanLoss {
   const klNats = sequences.reduce((sum, value) => sum + value, 0) / sequences.length;
   return { klNats, standardError: standardErrorOfMean(sequences) ?? 0 };

@@ -15,8 +15,7 @@ import { PlanLedger, type PlanMeasurement } from '../plan-ledger.js';
 import type { EvolveRecord, Generation } from '../search-record.js';
 import { divideSearchText, type SearchText, tokensOf } from '../search-text.js';
 import { Standings } from './standings.js';
-import { type Decided, decide, type NamedPlan, SOLVER } from '../verdict.js';
-import { verdictWords } from '../verdict-words.js';
+import { type Decided, decide, type NamedPlan, SOLVER, takenWords } from '../verdict.js';
 import { crossBlocks } from './crossover.js';
 import { switchLevels } from './mutation.js';
 import { type EvolveOptions, type EvolveSettings, evolveSettings } from './options.js';
@@ -47,7 +46,7 @@ export async function* evolve(input: EvolveInput): Work<{ assignment: Assignment
     const search = new Evolution(input, settings);
     const result = yield* search.run();
     const { verdict, history, evaluations, tokens } = result.record;
-    const summary = `${history.length - 1} generations, ${evaluations} plans over ${tokens.toLocaleString('en-US')} tokens: ${verdictWords(verdict)}`;
+    const summary = `${history.length - 1} generations, ${evaluations} plans over ${tokens.toLocaleString('en-US')} tokens: ${takenWords(verdict)}`;
     return { result, summary, cached: search.ledger.cached };
   });
 }

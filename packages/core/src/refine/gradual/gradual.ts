@@ -14,8 +14,7 @@ import { type SearchSpace, setLevel } from '../genes.js';
 import { PlanLedger, type PlanMeasurement } from '../plan-ledger.js';
 import type { GradualRecord } from '../search-record.js';
 import { divideSearchText, tokensOf } from '../search-text.js';
-import { decide, SOLVER } from '../verdict.js';
-import { verdictWords } from '../verdict-words.js';
+import { decide, SOLVER, takenWords } from '../verdict.js';
 import { descend, type MeasureStates, type State } from './descent.js';
 import { globalPass } from './global-pass.js';
 import { type GradualOptions, gradualSettings } from './options.js';
@@ -102,7 +101,7 @@ export async function* gradual(input: GradualInput): Work<{ assignment: Assignme
       tokens: ledger.tokens,
     };
     const rolledBack = path.filter(({ outcome }) => outcome === 'rolled-back').length;
-    const summary = `${path.length} steps, ${rolledBack} rolled back, over ${ledger.tokens.toLocaleString('en-US')} tokens: ${verdictWords(verdict)}`;
+    const summary = `${path.length} steps, ${rolledBack} rolled back, over ${ledger.tokens.toLocaleString('en-US')} tokens: ${takenWords(verdict)}`;
     return { result: { assignment, record }, summary, cached: ledger.cached };
   });
 }
