@@ -90,7 +90,10 @@ describe('memory in the summary', () => {
   it('is weights, context and what is computed in', () => {
     const weights = base.plan.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
     const plan = { ...base.plan, budget: { ...base.plan.budget, memory } };
-    for (const text of [renderSummary({ ...base, plan }, plain), renderPlan({ ...plan, search: null }, plain)]) {
+    for (const text of [
+      renderSummary({ ...base, plan }, plain),
+      renderPlan({ ...plan, search: null }, plain),
+    ]) {
       expect(text).toContain(`  memory  ${((weights + memory.totalBytes) / 1e6).toFixed(1)} MB: weights `);
       expect(text).toContain('8,192 tokens in Q8_0 17.8 MB');
     }
