@@ -84,7 +84,7 @@ function priced(kind: string, seed: number, schemeCount: number, tensors: readon
       const klNats = sensitivity * quality[index] * 4 ** -bits * Math.exp(SCATTER * normal());
       return { scheme: id, bytes, klNats };
     });
-    return { tensor: name, candidates, constraint: null };
+    return { tensor: name, candidates, direct: name === 'output', constraint: null };
   });
   const weights = tensors.reduce((sum, { shape }) => sum + shape[0] * shape[1], 0);
   return { name: `${kind}, ${tensors.length} tensors, ${spread.length} schemes`, choices, weights };

@@ -34,6 +34,13 @@ export interface Solution {
   readonly natsPerByte: number;
 }
 
+export interface LeastSumOptions {
+  /** Partial plans that the exact search may make. */
+  readonly workLimit?: number;
+  /** A plan that may be near the best, as indices: the search then need not find it. It changes the time alone. */
+  readonly known?: readonly number[];
+}
+
 /**
  * Picks one candidate a choice so that the bytes fit `capacityBytes` and the nats are least. Ties go to fewer bytes, then to
  * the earlier candidate.
@@ -43,9 +50,9 @@ export interface Solution {
 export function leastSum(
   choices: readonly KnapsackChoice[],
   capacityBytes: number,
-  options: { workLimit?: number } = {},
+  options: LeastSumOptions = {},
 ): Solution {
-  const { workLimit = DEFAULT_WORK_LIMIT } = options;
+  const { workLimit = DEFAULT_WORK_LIMIT, known } = options;
   choices.forEach(({ candidates }, choice) => refuseBadCandidates(candidates, choice));
   const frontiers = choices.map(({ candidates }) => frontierOf(candidates));
   const smallest = frontiers.reduce((sum, { bytes }) => sum + bytes[0], 0);
@@ -59,7 +66,8 @@ export function leastSum(
   }
 
   const capacity = reachable(frontiers, smallest, capacityBytes);
-  const { positions, lowerBound, exact, rate } = solveParts(frontiers, capacity, workLimit);
+  const start = known === undefined ? null : positionsOf(frontiers, known);
+  const { positions, lowerBound, exact, rate } = solveParts(frontiers, capacity, workLimit, start);
   const picked = frontiers.map(({ index }, choice) => index[positions[choice]]);
   const chosen = picked.map((candidate, choice) => choices[choice].candidates[candidate]);
   const bytes = chosen.reduce((sum, candidate) => sum + candidate.bytes, 0);
@@ -67,6 +75,12 @@ export function leastSum(
   const proven = exact ? klNats : Math.min(lowerBound, klNats);
   const gap = klNats > 0 ? (klNats - proven) / klNats : 0;
   return { picked, bytes, klNats, lowerBound: proven, gap, natsPerByte: rate };
+}
+
+/** Where a plan's candidates stand on the frontiers; null where one of them is beaten by another. */
+function positionsOf(frontiers: readonly Frontier[], picked: readonly number[]): Int32Array | null {
+  const positions = Int32Array.from(frontiers, ({ index }, choice) => index.indexOf(picked[choice]));
+  return positions.includes(-1) ? null : positions;
 }
 
 /**

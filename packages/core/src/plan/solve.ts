@@ -37,7 +37,8 @@ export function solve(
   let bound = Number.NEGATIVE_INFINITY;
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const slope = slopeAt(through);
-    const solution = leastSum(weighed(choices, 1 + slope), capacityBytes, options);
+    const known = best.picked;
+    const solution = leastSum(weighed(choices, 1 + slope), capacityBytes, { ...options, known });
     bound = Math.max(bound, solution.lowerBound + bendAt(through) - slope * through);
     const klNats = sumOf(choices, solution.picked);
     through = sumThrough(choices, solution.picked);

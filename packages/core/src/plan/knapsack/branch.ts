@@ -35,13 +35,18 @@ interface Part {
   readonly relaxation: Relaxation;
 }
 
-/** The best plan found with `workLimit` partial plans, and what is proven about it. */
+/**
+ * The best plan found with `workLimit` partial plans, and what is proven about it.
+ * @param known a plan to start from, where one is known
+ */
 export function solveParts(
   frontiers: readonly Frontier[],
   capacity: number,
   workLimit: number,
+  known: Int32Array | null = null,
 ): KnapsackSolution {
   const search = new PartSearch(frontiers, capacity, workLimit);
+  if (known !== null) search.startFrom(known);
   return search.run();
 }
 
@@ -71,6 +76,16 @@ class PartSearch {
     this.best = relaxation.greedy;
     this.rate = relaxation.rate;
     this.open.push({ fixed, depth: 0, relaxation });
+  }
+
+  startFrom(positions: Int32Array): void {
+    let bytes = 0;
+    let cost = 0;
+    for (let choice = 0; choice < positions.length; choice++) {
+      bytes += this.frontiers[choice].bytes[positions[choice]];
+      cost += this.frontiers[choice].cost[positions[choice]];
+    }
+    if (bytes <= this.capacity && cost < this.best.cost - this.tolerance) this.best = { positions, cost };
   }
 
   run(): KnapsackSolution {
