@@ -86,14 +86,13 @@ function predictedLines(plan: Plan, terminal: Terminal): string[] {
 function presetLines({ presetFloor: floor }: Plan, terminal: Terminal): string[] {
   if (floor === null) return [];
   const { preset, presetKlNats, planKlNats, winner, tokens } = floor;
-  const sign = terminal.unicode ? '±' : '+-';
-  const lost = withError(presetKlNats.value, presetKlNats.standardError, sign);
-  const ours = withError(planKlNats.value, planKlNats.standardError, sign);
-  const where = new Paint(terminal).dim(`nats on ${plural(tokens, 'token')} of search text`);
+  const [lost, ours] = [presetKlNats.value, planKlNats.value].map(nats);
+  const less = percent(1 - planKlNats.value / presetKlNats.value, 0);
+  const where = new Paint(terminal).dim(`(${plural(tokens, 'token')})`);
   const text =
     winner === 'plan'
-      ? `${preset} ${lost}, the plan ${ours} ${where}`
-      : `${preset} is the plan: ${lost}, against ${ours} ${where}`;
+      ? `${preset} ${lost} nats, the plan ${ours}: ${less} less ${where}`
+      : `${preset} is the plan: ${lost} nats, against ${ours} ${where}`;
   return [row('best preset', text)];
 }
 
