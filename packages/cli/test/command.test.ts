@@ -55,10 +55,9 @@ describe('help', () => {
     expect(stdout).toMatchSnapshot();
   });
 
-  it.each([
-    ...['quantize', 'inspect', 'plan', 'analyze', 'evaluate', 'convert', 'cache', 'cache ls', 'cache gc'],
-    ...['profile', 'profile list', 'profile show', 'profile create', 'profile validate'],
-  ])('of %s', async (command) => {
+  const commands = ['quantize', 'inspect', 'plan', 'analyze', 'evaluate', 'convert', 'cache', 'cache ls'];
+  const more = ['cache gc', 'profile', 'profile list', 'profile show', 'profile create', 'profile validate'];
+  it.each(commands.concat(more))('of %s', async (command) => {
     const { code, stdout } = await run(...command.split(' '), '--help');
     expect(code).toBe(0);
     expect(stdout).toMatchSnapshot();

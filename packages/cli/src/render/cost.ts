@@ -92,7 +92,7 @@ function presetLines({ presetFloor: floor }: Plan, terminal: Terminal): string[]
   const text =
     winner === 'plan'
       ? `${preset} ${lost} nats, the plan ${ours}: ${less} less ${where}`
-      : `${preset} is the plan: ${lost} nats, against ${ours} ${where}`;
+      : `${preset} is the plan: ${lost} nats, not ${ours} ${where}`;
   return [row('best preset', text)];
 }
 

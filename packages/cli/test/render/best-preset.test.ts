@@ -22,7 +22,7 @@ const lineOf = (text: string): string | undefined =>
 
 it.each([
   ['plan', 'Q3_K_M 0.0331 nats, the plan 0.0206: 38 % less (4,096 tokens)'],
-  ['preset', 'Q3_K_M is the plan: 0.0331 nats, against 0.0206 (4,096 tokens)'],
+  ['preset', 'Q3_K_M is the plan: 0.0331 nats, not 0.0206 (4,096 tokens)'],
 ] as const)('the best preset stands beside a plan where the %s wins', (winner, text) => {
   const plan = { ...base.plan, presetFloor: { ...floor, winner } };
   for (const shown of [
