@@ -6,7 +6,7 @@
 import { type CouplingGroup, mergeCoupled, type MergedChoice } from './coupling.js';
 import { hullWalk } from './knapsack/hull-walk.js';
 import { type DataRange, dataRange } from './options.js';
-import { solve } from './solve.js';
+import { slopeAt, solve } from './solve.js';
 import type { Choice } from './types.js';
 
 /** Reads a sum of prices as the loss of a whole plan, in nats per token; with an interval where one is known. */
@@ -143,7 +143,7 @@ function plainSum(priceSum: number): PredictedTotal {
 
 /** At most so many corners, evenly over the logarithm of size, the first and the last among them. */
 function corners(merged: readonly MergedChoice[], input: ParetoInput): readonly ParetoPoint[] {
-  const { bytes, cost } = hullWalk(merged);
+  const { bytes, cost } = hullWalk(merged, slopeAt);
   const last = bytes.length - 1;
   const step = Math.log(bytes[last] / Math.max(1, bytes[0])) / MOST_CORNERS;
   const points: ParetoPoint[] = [];

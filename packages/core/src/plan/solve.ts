@@ -76,7 +76,8 @@ function lossOf(klNats: number, through: number): number {
   return klNats + bendAt(through);
 }
 
-function slopeAt(through: number): number {
+/** What one more nat of the body's loses more than itself, where the body loses so much. */
+export function slopeAt(through: number): number {
   return Math.min(2 * BEND * through, MOST_SLOPE);
 }
 
