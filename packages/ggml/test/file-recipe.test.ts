@@ -1,5 +1,5 @@
-import { MemorySource, readGguf } from '@bitsmith/formats';
-import { readFileSync } from 'node:fs';
+import { layoutSplitGguf, MemorySink, MemorySource, readGguf, writeGguf } from '@bitsmith/formats';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FileType, fileRecipe, loadEngine, quantizeFile } from '../src/index.js';
 import { importanceWeights } from './support/random.js';
@@ -70,6 +70,22 @@ describe('a recipe read from a dry run', () => {
       expect(recipe).toEqual(await writtenTypes(experts, fileType, undefined));
       expect(recipe.get('blk.0.attn_k.weight')).toBe('Q8_0');
     }
+  });
+
+  it('reads a model in several files by its first', async () => {
+    const { metadata, tensors } = await readGguf(new MemorySource(readFileSync(source)));
+    const loaded = await loadTensors(source);
+    const parts = layoutSplitGguf('split', { metadata, tensors }, 600_000);
+    for (const { name, layout } of parts) {
+      const sink = new MemorySink();
+      await writeGguf(sink, layout, async (tensor, _index, out) => {
+        await out.write(loaded.get(tensor.name)?.bytes ?? new Uint8Array());
+      });
+      writeFileSync(folder.at(name), sink.toBytes());
+    }
+    expect(parts.length).toBeGreaterThan(2);
+    const of = (model: string) => fileRecipe(engine, { source: model, fileType: 'Q3_K_M', importance: true });
+    expect(of(folder.at(parts[0].name))).toEqual(of(source));
   });
 
   it('says why it cannot be read', () => {
