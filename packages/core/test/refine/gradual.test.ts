@@ -47,7 +47,11 @@ function stages(space: SearchSpace) {
 async function descended(
   space: SearchSpace,
   allowanceNats: number,
-  { nats = byPrice(space), roundings = [plainRounding] as readonly RoundingMethod[], goOn = () => true } = {},
+  {
+    nats = byPrice(space),
+    roundings = [plainRounding] as readonly RoundingMethod[],
+    goOn = (): boolean => true,
+  } = {},
 ) {
   const { measure } = modelOf(nats);
   const input = {
