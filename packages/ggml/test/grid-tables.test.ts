@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { type GridShape, gridTables, neighbourLists } from '../src/kernels/grid-tables.js';
-import { TABLES } from '../src/kernels/grid-layout.js';
 import { gridCodes, type GridName, gridShapes, rowOfGrid } from '../src/kernels/grids.js';
 import { decodeRows, loadEngine } from '../src/index.js';
 
@@ -42,21 +41,33 @@ describe('tables of the grids', () => {
     for (const code of points) expect(lists.get(code)).toEqual(sortedNeighbours(shape, codes, code));
   });
 
-  it('name every point of the lattice: grid points by index, others by where their list stands', async () => {
-    const shape = gridShapes.IQ3_XXS;
-    const codes = await codesOf('IQ3_XXS');
-    const view = new DataView(gridTables(shape, codes).buffer);
-    const map = 2 * shape.size;
-    codes.forEach((code, index) => expect(view.getInt32(map + 4 * code, true)).toBe(index));
+  it.each(names)('%s: tables name every point of the lattice, and fit into their place', async (name) => {
+    const shape = gridShapes[name];
+    const codes = await codesOf(name);
+    const tables = gridTables(shape, codes);
+    expect(tables.byteLength).toBeLessThanOrEqual(shape.capacity);
+    const view = new DataView(tables.buffer);
+    const entries = Array.from(codes, (code) => view.getInt32(4 * code, true));
+    expect(entries).toEqual(Array.from(codes, (_, index) => index));
+    const blockBytes = 4 * (shape.dimensions + 2);
     const lists = [...neighbourLists(shape, codes)];
-    let address = TABLES + map + 4 * 4096;
-    for (const [code, members] of lists) {
-      expect(view.getInt32(map + 4 * code, true)).toBe(-address);
-      const end = view.getInt32(address - TABLES, true);
-      expect(end - address - 4).toBe(24 * Math.ceil(members.length / 4));
-      expect(view.getUint16(address - TABLES + 4 + 16, true)).toBe(codes[members[0]]);
-      address = end;
-    }
-    expect(address - TABLES).toBe(view.byteLength);
+    let place = -view.getInt32(4 * lists[0][0], true) - shape.address;
+    const wrong = lists.filter(([code, members]) => {
+      const start = place;
+      place += 4 + blockBytes * Math.ceil(members.length / 4);
+      return (
+        view.getInt32(4 * code, true) !== -(shape.address + start) ||
+        view.getInt32(start, true) !== shape.address + place ||
+        view.getUint16(start + 4 + 4 * shape.dimensions, true) !== codes[members[0]]
+      );
+    });
+    expect(wrong).toEqual([]);
+    expect(place).toBe(view.byteLength);
+  });
+
+  it('stand behind each other in memory', () => {
+    const places = Object.values(gridShapes).sort((a, b) => a.address - b.address);
+    for (const [index, { address, capacity }] of places.slice(0, -1).entries())
+      expect(address + capacity).toBe(places[index + 1].address);
   });
 });

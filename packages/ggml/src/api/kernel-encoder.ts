@@ -29,7 +29,7 @@ import {
 import { encodedByteLength } from './validate.js';
 
 const decoders = new Map<LaneSource, Promise<LaneCode>>();
-const grids = new Map<GridName, Promise<Uint8Array>>();
+const grids = new Map<GridName, Promise<CompiledKernel['tables']>>();
 const kernels = new Map<TensorType, Promise<CompiledKernel | null>>();
 const freeLanes: Lane[] = [];
 const waiting: ((lane: Lane) => void)[] = [];
@@ -42,7 +42,7 @@ export async function encodeByKernel(
   request: LaneRequest,
 ): Promise<boolean> {
   const kernel = await kernelOf(engine, type);
-  if (kernel === null || !fitsLane(kernel, request)) return false;
+  if (kernel === null || !fitsLane(request)) return false;
   if (kernel.needsImportance && request.importance === undefined) return false;
   return run(engine, kernel, request);
 }
@@ -115,6 +115,7 @@ async function prepare(engine: Engine, type: TensorType): Promise<CompiledKernel
   if (kernel === undefined) return null;
   const { functions, constants, grid, blockSize, needsImportance } = kernel;
   const tables = grid === undefined ? null : await once(grids, grid, async () => tablesOf(engine, grid));
+  if (grid !== undefined && tables === null) return null;
   const code = await compile(type, functions);
   const compiled = { ...code, constants, tables, blockSize, needsImportance };
   const target = new Uint8Array(encodedByteLength(type, sampleRows, sampleRowLength));
@@ -139,10 +140,12 @@ async function engineDigest({ native }: Engine, type: TensorType): Promise<strin
   return digestOf(target);
 }
 
-function tablesOf(engine: Engine, grid: GridName): Uint8Array {
-  const { type, bytes } = rowOfGrid(grid);
-  const { dimensions, size } = gridShapes[grid];
+/** Null for a grid whose tables do not fit into their place: no grid of ggml. */
+function tablesOf(engine: Engine, grid: GridName): CompiledKernel['tables'] {
+  const { type, bytes: row } = rowOfGrid(grid);
+  const { dimensions, size, address, capacity } = gridShapes[grid];
   const decoded = new Float32Array(dimensions * size);
-  decoderOf(engine, type)(bytes, decoded, decoded.length);
-  return gridTables(gridShapes[grid], gridCodes(grid, decoded));
+  decoderOf(engine, type)(row, decoded, decoded.length);
+  const bytes = gridTables(gridShapes[grid], gridCodes(grid, decoded));
+  return bytes.byteLength <= capacity ? { address, bytes } : null;
 }

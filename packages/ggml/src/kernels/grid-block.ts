@@ -1,7 +1,7 @@
 /** @file What the kernels of the low i-quants do with a block: indices of points, scales, and bits put together. */
 import * as layout from './grid-layout.js';
 import { mapEntry } from './grid-nearest.js';
-import { gridPlaces, type GridShape } from './grid-tables.js';
+import type { GridShape } from './grid-tables.js';
 import { nearestIntegerOf } from './scale-codes.js';
 import { f32, type F32, i32, type I32, i32x4, type Statement, v128 } from './instructions.js';
 import { choose } from './wasm.js';
@@ -29,7 +29,7 @@ export function scaleCode(most: number, scaled: F32): I32 {
 /** The index in the grid of a group's point. */
 export function indexOf(grid: GridShape, group: number): I32 {
   const code = i32.load(zero, layout.BEST_FOUND + 4 * group);
-  return i32.load(mapEntry(code), gridPlaces(grid).map);
+  return i32.load(mapEntry(code), grid.address);
 }
 
 /** Adds bits to a byte that began as zero. */

@@ -1,5 +1,5 @@
 /** @file Where the kernels of the low i-quants keep what they work on, in bytes of their memory. */
-import { BLOCK_CODES, FREE, SCRATCH_END, STEPS as FIRST } from './layout.js';
+import { BLOCK_CODES, SCRATCH_END, STEPS as FIRST } from './layout.js';
 
 /** The numerators of the inverse scales that are tried. */
 export const STEPS = FIRST;
@@ -42,6 +42,3 @@ export const WEIGHT_SUMS = VALUE_SUMS + 160;
 /** What a weight in order adds to four sums at each of three levels. */
 export const PRODUCT_TERMS = WEIGHT_SUMS + 160;
 export const SQUARE_TERMS = PRODUCT_TERMS + 1024;
-
-/** Where a grid's tables stand. */
-export const TABLES = FREE;

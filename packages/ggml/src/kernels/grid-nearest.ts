@@ -40,12 +40,8 @@ export function makeNearest(shape: GridShape): WasmFunction<'i32'> {
   const found = (axis: number): V128 => {
     const byte = 4 * (axis % 4);
     const four = levels[Math.floor(axis / 4)];
-    const spread = i8x16.shuffle(
-      four,
-      four,
-      Array.from({ length: 16 }, (_, index) => byte + Math.floor(index / 4)),
-    );
-    return pick(errors[axis], v128.or(spread, lanes));
+    const spread = Uint8Array.from({ length: 16 }, (_, index) => byte + Math.floor(index / 4));
+    return pick(errors[axis], v128.or(i8x16.swizzle(four, v128.const(spread)), lanes));
   };
   fn.add(
     ...errors.flatMap((_, axis) => errorOf(axis)),
@@ -94,7 +90,7 @@ function firstOfLeast(least: Local<'v128'>, place: Local<'v128'>, overall: Local
   ];
 }
 
-/** Weights `first` to `first + dimensions - 1` of a code in levels, each times 2 plus 1, as floats. */
+/** What the level on an axis of a code stands for, 2 l + 1, as a float. */
 export function oddLevel({ bits }: GridShape, code: V128, axis: number): V128 {
   const doubled = axis === 0 ? i32x4.shl(code, 1) : i32x4.shrU(code, bits * axis - 1);
   const mask = i32x4.const(((1 << bits) - 1) << 1);

@@ -4,10 +4,11 @@
  * point, points off the grid go to a neighbour, and the step with the best weighted fit is kept and once more refined.
  */
 import * as layout from './grid-layout.js';
-import { levelVectors, makeNearest, mapEntry, oddLevel } from './grid-nearest.js';
-import { gridPlaces, type GridShape } from './grid-tables.js';
+import { makeNearest } from './grid-nearest.js';
+import { makeLeastImportant, makePrepare } from './grid-prepare.js';
+import { makeRounding, makeSnap, makeSums } from './grid-round.js';
+import type { GridShape } from './grid-tables.js';
 import { makeScaleCoder } from './scale-codes.js';
-import { clampInteger, nearestInteger } from './vectors.js';
 import {
   f32,
   type F32,
@@ -17,10 +18,9 @@ import {
   i32x4,
   type Statement,
   v128,
-  type V128,
   type ValueType,
 } from './instructions.js';
-import { call, choose, give, type Local, loop, result, WasmFunction, when } from './wasm.js';
+import { call, give, type Local, loop, result, WasmFunction, when } from './wasm.js';
 
 /** What the formats differ in. */
 export interface GridSearch {
@@ -60,127 +60,6 @@ export function gridSteps({ grid, steps, stepWidth }: GridSearch): Float32Array 
     const step = Math.min(index - steps, steps);
     return top + Math.fround(step * Math.fround(stepWidth));
   });
-}
-
-/** `codes(inverse, values)`: the codes of the points that values are rounded to by each of four inverse scales. */
-function makeRounding({ dimensions, levels, bits }: GridShape): WasmFunction<'v128'> {
-  const fn = new WasmFunction(['v128', 'i32'], 'v128');
-  const inverse = fn.parameter(0, 'v128');
-  const values = fn.parameter(1, 'i32');
-  const codes = fn.local('v128');
-  const level = (axis: number): V128 => {
-    const scaled = f32x4.sub(f32x4.mul(inverse, v128.loadSplat32(values, 4 * axis)), f32x4.const(1));
-    return clampInteger(nearestInteger(f32x4.mul(f32x4.const(0.5), scaled)), levels - 1);
-  };
-  fn.add(codes.set(level(0)));
-  for (let axis = 1; axis < dimensions; axis++)
-    fn.add(codes.set(v128.or(codes, i32x4.shl(level(axis), bits * axis))));
-  fn.add(give(codes));
-  return fn;
-}
-
-/** `snap(code, values, roots, scale)`: the code itself if its point is on the grid, else that of the best neighbour. */
-function makeSnap(grid: GridShape, nearest: WasmFunction<'i32'>): WasmFunction<'i32'> {
-  const fn = new WasmFunction(['i32', 'i32', 'i32', 'f32'], 'i32');
-  const [code, values, roots] = [0, 1, 2].map((index) => fn.parameter(index, 'i32'));
-  const scale = fn.parameter(3, 'f32');
-  const entry = fn.local('i32');
-  const scaled = Array.from({ length: levelVectors(grid) }, (_, part) => {
-    const odd = Float32Array.from({ length: 4 }, (__, index) => 2 * (4 * part + index) + 1);
-    return f32x4.mul(f32x4.splat(scale), v128.const(new Uint8Array(odd.buffer)));
-  });
-  fn.add(
-    entry.set(i32.load(mapEntry(code), gridPlaces(grid).map)),
-    when(i32.ltS(entry, zero), [give(result(nearest, i32.sub(zero, entry), values, roots, ...scaled))]),
-    give(code),
-  );
-  return fn;
-}
-
-/** `sums()`: of value x level and level^2, weighted, for the codes of four steps at `FOUND`. */
-function makeSums({ grid, size }: GridSearch): WasmFunction<null> {
-  const fn = new WasmFunction([], null);
-  const [products, squares, code, level] = Array.from({ length: 4 }, () => fn.local('v128'));
-  fn.add(products.set(f32x4.const(0)), squares.set(f32x4.const(0)));
-  for (let i = 0; i < size; i++) {
-    const axis = i % grid.dimensions;
-    if (axis === 0) fn.add(code.set(v128.load(zero, layout.FOUND + 16 * (i / grid.dimensions))));
-    const weighted = f32x4.mul(v128.loadSplat32(zero, layout.WEIGHTS + 4 * i), level);
-    fn.add(
-      level.set(oddLevel(grid, code, axis)),
-      products.set(f32x4.add(products, f32x4.mul(v128.loadSplat32(zero, layout.PRODUCTS + 4 * i), level))),
-      squares.set(f32x4.add(squares, f32x4.mul(weighted, level))),
-    );
-  }
-  fn.add(v128.store(zero, products, layout.SUM_PRODUCTS), v128.store(zero, squares, layout.SUM_SQUARES));
-  return fn;
-}
-
-/** `leastImportant(values, weights)`: which of eight values adds the least weighted square, the first of equals. */
-function makeLeastImportant(): WasmFunction<'i32'> {
-  const fn = new WasmFunction(['i32', 'i32'], 'i32');
-  const [values, weights] = [0, 1].map((index) => fn.parameter(index, 'i32'));
-  const found = fn.local('i32');
-  const [least, square] = [0, 1].map(() => fn.local('f32'));
-  const squareOf = (index: number): F32 => {
-    const value = f32.load(values, 4 * index);
-    return f32.mul(f32.mul(f32.load(weights, 4 * index), value), value);
-  };
-  fn.add(found.set(zero), least.set(squareOf(0)));
-  for (let index = 1; index < 8; index++) {
-    fn.add(
-      square.set(squareOf(index)),
-      when(f32.lt(square, least), [least.set(square), found.set(i32.const(index))]),
-    );
-  }
-  fn.add(give(found));
-  return fn;
-}
-
-/** `prepare(values, importance, sigma2)`: magnitudes, signs and weights of a sub-block; gives its largest value. */
-function makePrepare(
-  { size, evenSigns }: GridSearch,
-  leastImportant: WasmFunction<'i32'>,
-): WasmFunction<'f32'> {
-  const fn = new WasmFunction(['i32', 'i32', 'f32'], 'f32');
-  const [x, importance] = [0, 1].map((index) => fn.parameter(index, 'i32'));
-  const sigma2 = f32x4.splat(fn.parameter(2, 'f32'));
-  const [value, weight, largest] = Array.from({ length: 3 }, () => fn.local('v128'));
-  const [signs, flipped] = [0, 1].map(() => fn.local('i32'));
-  for (let i = 0; i < size; i += 4) {
-    const squares = f32x4.mul(value, value);
-    const negative = i32x4.bitmask(f32x4.lt(value, f32x4.const(0)));
-    const [at, half] = [4 * i, i % 8];
-    fn.add(
-      value.set(v128.load(x, at)),
-      weight.set(f32x4.mul(v128.load(importance, at), f32x4.sqrt(f32x4.add(sigma2, squares)))),
-      v128.store(zero, f32x4.abs(value), layout.VALUES + at),
-      v128.store(zero, weight, layout.WEIGHTS + at),
-      v128.store(zero, f32x4.sqrt(weight), layout.ROOTS + at),
-      signs.set(half === 0 ? negative : i32.or(signs, i32.shl(negative, i32.const(4)))),
-    );
-    if (half === 0) continue;
-    const first = 4 * (i - 4);
-    const flip: Statement[] = [
-      flipped.set(result(leastImportant, i32.add(x, i32.const(first)), i32.const(layout.WEIGHTS + first))),
-      signs.set(i32.xor(signs, i32.shl(i32.const(1), flipped))),
-      flipped.set(i32.shl(flipped, i32.const(2))),
-      f32.store(flipped, f32.neg(f32.load(flipped, layout.VALUES + first)), layout.VALUES + first),
-    ];
-    if (evenSigns) fn.add(when(i32.and(i32.popcnt(signs), i32.const(1)), flip));
-    const kept = evenSigns ? i32.and(signs, i32.const(127)) : signs;
-    fn.add(i32.store(zero, kept, layout.SIGNS + (i - 4) / 2));
-  }
-  for (let at = 0; at < 4 * size; at += 16) {
-    fn.add(
-      value.set(v128.load(zero, layout.VALUES + at)),
-      v128.store(zero, f32x4.mul(v128.load(zero, layout.WEIGHTS + at), value), layout.PRODUCTS + at),
-      largest.set(at === 0 ? value : f32x4.pmax(largest, value)),
-    );
-  }
-  const lanes = [0, 1, 2, 3].map((lane) => f32x4.lane(largest, lane));
-  fn.add(give(lanes.reduce((a, b) => choose(f32.gt(a, b), a, b))));
-  return fn;
 }
 
 /** The functions and variables of one search. */
@@ -365,9 +244,9 @@ export function makeGridSearch(settings: GridSearch): SearchFunctions {
   const nearest = makeNearest(grid);
   const rounding = makeRounding(grid);
   const snap = makeSnap(grid, nearest);
-  const sums = makeSums(settings);
+  const sums = makeSums(grid, size);
   const leastImportant = makeLeastImportant();
-  const prepare = makePrepare(settings, leastImportant);
+  const prepare = makePrepare(size, settings.evenSigns, leastImportant);
   const fit = fitFirst ? makeScaleCoder(size, grid.levels + 1) : null;
   const search = new WasmFunction(['i32', 'i32', 'f32', 'i32'], 'i32');
   const [values, importance] = [0, 1].map((index) => search.parameter(index, 'i32'));

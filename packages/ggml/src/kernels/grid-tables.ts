@@ -5,8 +5,6 @@
  * list holds only the points at the few least distances, which one count of the distances finds, and of ggml's points only
  * those matter that levels of the grid can form.
  */
-import { TABLES } from './grid-layout.js';
-
 /** What the grids differ in. */
 export interface GridShape {
   /** Weights that one grid point stands for. */
@@ -19,6 +17,9 @@ export interface GridShape {
   readonly size: number;
   /** Neighbours are the grid points at this many least distances. */
   readonly distances: number;
+  /** Where the tables stand in memory, and the bytes that they may take. */
+  readonly address: number;
+  readonly capacity: number;
 }
 
 /** Neighbours of a block, compared side by side. */
@@ -32,18 +33,10 @@ export function neighbourBlock({ dimensions }: GridShape): {
   return { codes: TOGETHER * dimensions, bytes: TOGETHER * (dimensions + 2) };
 }
 
-/** Addresses in the kernel's memory. */
-export function gridPlaces({ size, levels, dimensions, bits }: GridShape): {
-  readonly codes: number;
-  readonly map: number;
-  readonly lists: number;
-} {
-  const map = TABLES + 2 * size;
-  const largestCode = codeOf(
-    Array.from({ length: dimensions }, () => levels - 1),
-    bits,
-  );
-  return { codes: TABLES, map, lists: map + 4 * (largestCode + 1) };
+/** Bytes of the map at the beginning of the tables. */
+function mapBytes({ levels, dimensions, bits }: GridShape): number {
+  const last = Array.from({ length: dimensions }, () => levels - 1);
+  return 4 * (codeOf(last, bits) + 1);
 }
 
 function codeOf(point: readonly number[], bits: number): number {
@@ -51,31 +44,28 @@ function codeOf(point: readonly number[], bits: number): number {
 }
 
 /**
- * The tables as they stand in memory from `TABLES` on: the code of each grid point (16 bits); for each code of a point its
- * index in the grid, or, off the grid, minus the address of its list; the lists. A list is the address of its end and then
- * blocks of neighbours, nearest first, equally near ones in order of their index.
+ * The tables as they stand in memory: for each code of a point its index in the grid, or, off the grid, minus the address of
+ * its list; then the lists. A list is the address of its end and then blocks of neighbours, nearest first, equally near ones
+ * in order of their index.
  * @param codes of the grid points, by index
  */
 export function gridTables(shape: GridShape, codes: Uint16Array): Uint8Array {
-  const places = gridPlaces(shape);
   const lists = neighbourLists(shape, codes);
   const block = neighbourBlock(shape);
   const listBytes = (members: Uint16Array): number => 4 + block.bytes * Math.ceil(members.length / TOGETHER);
-  const total = [...lists.values()].reduce((sum, members) => sum + listBytes(members), places.lists);
-  const image = new Uint8Array(total - TABLES);
-  const view = new DataView(image.buffer);
-  codes.forEach((code, index) => {
-    view.setUint16(places.codes - TABLES + 2 * index, code, true);
-    view.setInt32(places.map - TABLES + 4 * code, index, true);
-  });
-  let address = places.lists;
+  const total = [...lists.values()].reduce((sum, members) => sum + listBytes(members), mapBytes(shape));
+  const tables = new Uint8Array(total);
+  const view = new DataView(tables.buffer);
+  codes.forEach((code, index) => view.setInt32(4 * code, index, true));
+  let place = mapBytes(shape);
   for (const [code, members] of lists) {
-    view.setInt32(places.map - TABLES + 4 * code, -address, true);
-    view.setInt32(address - TABLES, address + listBytes(members), true);
-    writeNeighbours(view, address - TABLES + 4, shape, codes, members);
-    address += listBytes(members);
+    const end = place + listBytes(members);
+    view.setInt32(4 * code, -(shape.address + place), true);
+    view.setInt32(place, shape.address + end, true);
+    writeNeighbours(view, place + 4, shape, codes, members);
+    place = end;
   }
-  return image;
+  return tables;
 }
 
 function writeNeighbours(

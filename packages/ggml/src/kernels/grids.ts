@@ -4,7 +4,7 @@
  */
 import type { TensorType } from '@bitsmith/formats';
 import type { GridShape } from './grid-tables.js';
-import { SUPER_BLOCK } from './layout.js';
+import { PAGE_BYTES, SUPER_BLOCK, TABLE_PAGES, TABLES } from './layout.js';
 
 /** Types that give their grids their names. */
 export type GridName = 'IQ1_S' | 'IQ2_XXS' | 'IQ2_XS' | 'IQ2_S' | 'IQ3_XXS' | 'IQ3_S';
@@ -12,13 +12,19 @@ export type GridName = 'IQ1_S' | 'IQ2_XXS' | 'IQ2_XS' | 'IQ2_S' | 'IQ3_XXS' | 'I
 const eight = { dimensions: 8, levels: 3, bits: 2 } as const;
 const four = { dimensions: 4, levels: 8, bits: 3 } as const;
 
+/** What is left of a shape is a matter of room: the first and the last page of the tables, as they lie behind each other. */
+const pages = (first: number, end: number): Pick<GridShape, 'address' | 'capacity'> => ({
+  address: TABLES + first * PAGE_BYTES,
+  capacity: (end - first) * PAGE_BYTES,
+});
+
 export const gridShapes: Readonly<Record<GridName, GridShape>> = {
-  IQ1_S: { ...eight, size: 2048, distances: 3 },
-  IQ2_XXS: { ...eight, size: 256, distances: 2 },
-  IQ2_XS: { ...eight, size: 512, distances: 2 },
-  IQ2_S: { ...eight, size: 1024, distances: 1 },
-  IQ3_XXS: { ...four, size: 256, distances: 2 },
-  IQ3_S: { ...four, size: 512, distances: 3 },
+  IQ1_S: { ...eight, size: 2048, distances: 3, ...pages(0, 55) },
+  IQ2_XXS: { ...eight, size: 256, distances: 2, ...pages(55, 77) },
+  IQ2_XS: { ...eight, size: 512, distances: 2, ...pages(77, 110) },
+  IQ2_S: { ...eight, size: 1024, distances: 1, ...pages(110, 122) },
+  IQ3_XXS: { ...four, size: 256, distances: 2, ...pages(122, 125) },
+  IQ3_S: { ...four, size: 512, distances: 3, ...pages(125, TABLE_PAGES) },
 };
 
 /** Where a block keeps the index of a group, low bits and then high ones; all else may be zero. */

@@ -3,20 +3,19 @@ import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import type { ImportanceLimits } from '../api/importance-scale.js';
 import type { LaneSource } from './decode.js';
-import { FREE } from './layout.js';
+import { FREE, PAGE_BYTES, TABLE_PAGES } from './layout.js';
 import { wasmRuntime } from './runtime.js';
 import type { LaneCode, LaneJob, LaneSettings } from './worker.js';
 
-const PAGE_BYTES = 65_536;
 /** Address space of a lane; pages are taken as rows ask for them. */
-export const LANE_PAGES = 1024;
+export const LANE_PAGES = TABLE_PAGES + 1024;
 /** Weights decoded at once, about: their floats fit into a core's own cache. */
 const VALUES_AT_ONCE = 1 << 14;
 
 export interface CompiledKernel extends LaneCode {
   readonly constants: readonly { readonly address: number; readonly values: Float32Array }[];
-  /** What stands at the beginning of the free memory; kernels of one grid share it. */
-  readonly tables: Uint8Array | null;
+  /** What it looks up, and where; kernels of one grid share it. */
+  readonly tables: { readonly address: number; readonly bytes: Uint8Array } | null;
   readonly blockSize: number;
   readonly needsImportance: boolean;
 }
@@ -33,31 +32,30 @@ export interface LaneRequest {
 }
 
 /** Where things go in a lane's memory. */
-function planOf({ tables }: CompiledKernel, { bytes, rows, rowLength, importance, target }: LaneRequest) {
+function planOf({ bytes, rows, rowLength, importance, target }: LaneRequest) {
   const rowsAtOnce = Math.min(rows, Math.max(1, Math.floor(VALUES_AT_ONCE / rowLength)));
   const aligned = (address: number): number => Math.ceil(address / 16) * 16;
-  const weights = aligned(FREE + (tables?.byteLength ?? 0));
-  const values = aligned(weights + (importance?.byteLength ?? 0));
+  const values = aligned(FREE + (importance?.byteLength ?? 0));
   const source = values + rowsAtOnce * rowLength * 4;
   const output = aligned(source + bytes.byteLength);
   return {
     rowsAtOnce,
-    places: { importance: weights, values, source, target: output },
+    places: { importance: FREE, values, source, target: output },
     end: output + target.byteLength,
   };
 }
 
 /** Whether a request fits into a lane's address space. */
-export function fitsLane(kernel: CompiledKernel, request: LaneRequest): boolean {
-  return planOf(kernel, request).end <= LANE_PAGES * PAGE_BYTES;
+export function fitsLane(request: LaneRequest): boolean {
+  return planOf(request).end <= LANE_PAGES * PAGE_BYTES;
 }
 
 export class Lane {
   private readonly memory = new wasmRuntime.Memory({ initial: 1, maximum: LANE_PAGES, shared: true });
   private readonly worker: Worker;
   private ended = false;
-  /** What stands in memory since the last request. */
-  private tables: Uint8Array | null = null;
+  /** Addresses of the tables that stand in memory. */
+  private readonly placed = new Set<number>();
 
   constructor() {
     const entry = createRequire(import.meta.url).resolve('@bitsmith/ggml/kernel-worker');
@@ -77,7 +75,7 @@ export class Lane {
   /** Encodes rows; one request at a time. False when the weights are beyond the limits: the target is then as it was. */
   async encode(decoder: LaneCode, kernel: CompiledKernel, request: LaneRequest): Promise<boolean> {
     const { source, bytes, rows, rowLength, importance, limits, target } = request;
-    const { rowsAtOnce, places, end } = planOf(kernel, request);
+    const { rowsAtOnce, places, end } = planOf(request);
     this.reserve(end);
     const { buffer } = this.memory;
     for (const { address, values } of kernel.constants)
@@ -102,10 +100,10 @@ export class Lane {
     return done;
   }
 
-  private place(tables: Uint8Array | null): void {
-    if (tables !== null && tables !== this.tables)
-      new Uint8Array(this.memory.buffer, FREE, tables.byteLength).set(tables);
-    this.tables = tables;
+  private place(tables: CompiledKernel['tables']): void {
+    if (tables === null || this.placed.has(tables.address)) return;
+    new Uint8Array(this.memory.buffer, tables.address, tables.bytes.byteLength).set(tables.bytes);
+    this.placed.add(tables.address);
   }
 
   private reserve(bytes: number): void {

@@ -28,8 +28,13 @@ export const MAGNITUDES = BLOCK_CODES + 256;
 /** Where scratch of particular kernels may begin. */
 export const SCRATCH_END = MAGNITUDES + 16;
 
-/** Where a kernel's tables stand, and behind them the caller's data. */
-export const FREE = 8192;
+export const PAGE_BYTES = 65_536;
+/** Where tables of kernels may stand: they stay there, whatever is encoded in between. */
+export const TABLES = 8192;
+export const TABLE_PAGES = 130;
+
+/** Where the caller's data may begin. */
+export const FREE = TABLES + TABLE_PAGES * PAGE_BYTES;
 
 /** Weights of a super-block (`QK_K`). */
 export const SUPER_BLOCK = 256;

@@ -4,7 +4,6 @@
  */
 import * as layout from './grid-layout.js';
 import { mapEntry } from './grid-nearest.js';
-import { gridPlaces } from './grid-tables.js';
 import { gridShapes } from './grids.js';
 import {
   f32,
@@ -134,7 +133,7 @@ export function makeSettle(size: number, nearest: WasmFunction<'i32'>): WasmFunc
       scaled,
     );
     fn.add(
-      entry.set(i32.load(mapEntry(i32.load(zero, place)), gridPlaces(gridShapes.IQ1_S).map)),
+      entry.set(i32.load(mapEntry(i32.load(zero, place)), gridShapes.IQ1_S.address)),
       when(i32.ltS(entry, zero), [moved.set(i32.const(1)), i32.store(zero, neighbour, place)]),
     );
   }
