@@ -70,7 +70,7 @@ function predictedLines(plan: Plan, terminal: Terminal): string[] {
     gap === null || bound === null
       ? []
       : [
-          gap === 0
+          gap < 5e-6
             ? 'no plan within the budget has a lower price (gap 0)'
             : `lowest possible price ${nats(bound)} nats: gap ${percent(gap, 3)} at most`,
         ];

@@ -79,7 +79,7 @@ function pointLines({ points, fit }: ParetoResult, terminal: Terminal): string[]
     ...(fit === null ? [] : [low === null || high === null ? '' : `${nats(low)} to ${nats(high)}`]),
   ]);
   const gap = Math.max(0, ...points.map((point) => point.gap));
-  const proven = gap === 0 ? 'no plan of these bytes has a lower price' : `gap ${percent(gap, 3)} at most`;
+  const proven = gap < 5e-6 ? 'no plan of these bytes has a lower price' : `gap ${percent(gap, 3)} at most`;
   return [section('Best plans', proven, terminal), ...renderTable(columns, rows, terminal)];
 }
 

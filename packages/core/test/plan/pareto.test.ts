@@ -2,7 +2,6 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { couplingGroups, mergeCoupled } from '../../src/plan/coupling.js';
 import { paretoCurve } from '../../src/plan/pareto.js';
-import { leastSum } from '../../src/plan/least-sum.js';
 import { solve } from '../../src/plan/solve.js';
 import { choicesOf, smallLlama } from './models.js';
 
