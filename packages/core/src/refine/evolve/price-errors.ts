@@ -33,9 +33,7 @@ export class PriceErrors {
     this.evidence = evidence.filter(({ standardError }) => standardError > 0 && standardError < Infinity);
     this.genes = genes;
     this.priceError = priceError;
-    this.noise = Float64Array.from(this.evidence, ({ moved, standardError }) =>
-      Math.hypot(standardError, CURVATURE * sumOf(moved)),
-    );
+    this.noise = Float64Array.from(this.evidence, noiseOf);
     this.lower = cholesky(
       this.evidence.map(({ moved }, row) =>
         this.evidence
@@ -75,6 +73,11 @@ export class PriceErrors {
     });
     return factors;
   }
+}
+
+/** How far the measured difference may be from the sum of what the tensors lose, in nats. */
+export function noiseOf({ moved, standardError }: PlanEvidence): number {
+  return Math.hypot(standardError, CURVATURE * sumOf(moved));
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

@@ -6,7 +6,7 @@
  */
 import type { TokenizedText } from '../../text/tokenize.js';
 import { type Assignment, priceSumOf } from '../assignment.js';
-import { type PlanEvidence, PriceErrors } from './price-errors.js';
+import { noiseOf, type PlanEvidence, PriceErrors } from './price-errors.js';
 import { type SearchSpace, standing } from '../genes.js';
 import { type PairedDifference, pairedDifference } from '../paired.js';
 import type { PlanLedger } from '../plan-ledger.js';
@@ -111,12 +111,14 @@ export class Standings {
 function priceErrorOf(evidence: readonly PlanEvidence[]): number {
   let excess = 0;
   let spread = 0;
-  for (const { moved, nats, standardError } of evidence) {
+  for (const each of evidence) {
+    const { moved, nats } = each;
+    const noise = noiseOf(each);
     const predicted = moved.reduce((sum, value) => sum + value, 0);
     const squares = moved.reduce((sum, value) => sum + value ** 2, 0);
-    if (squares === 0 || standardError === Infinity) continue;
-    const weight = 1 / (standardError ** 2 + USUAL_PRICE_ERROR ** 2 * squares) ** 2;
-    excess += weight * ((nats - predicted) ** 2 - standardError ** 2);
+    if (squares === 0 || noise === Infinity) continue;
+    const weight = 1 / (noise ** 2 + USUAL_PRICE_ERROR ** 2 * squares) ** 2;
+    excess += weight * ((nats - predicted) ** 2 - noise ** 2);
     spread += weight * squares;
   }
   if (spread === 0) return USUAL_PRICE_ERROR;
