@@ -9,6 +9,7 @@ import { bytesOf, encodeByKernel } from '../../packages/ggml/src/api/kernel-enco
 import {
   digestOf,
   knownDigests,
+  knownDigestsWithoutImportance,
   sampleImportance,
   sampleRowLength,
   sampleRows,
@@ -19,19 +20,20 @@ import { drawn, importances, weights } from '../../packages/ggml/test/support/dr
 
 const engine = loadEngine({ threads: 2 });
 const types = Object.keys(knownDigests) as TensorType[];
+const typesWithoutImportance = Object.keys(knownDigestsWithoutImportance) as TensorType[];
 
 interface Rows {
   readonly values: Float32Array;
   readonly rows: number;
   readonly rowLength: number;
-  readonly importance: Float32Array;
+  readonly importance: Float32Array | undefined;
 }
 
 function engineBytes(type: TensorType, { values, rows, rowLength, importance }: Rows): Uint8Array {
   const target = new Uint8Array(encodedByteLength(type, rows, rowLength));
   const { id } = tensorTypes[type];
   engine.native.ggml_quantize_init(id);
-  engine.native.ggml_quantize_chunk(id, values, target, 0, rows, rowLength, importance);
+  engine.native.ggml_quantize_chunk(id, values, target, 0, rows, rowLength, importance ?? null);
   return target;
 }
 
@@ -64,3 +66,22 @@ test.runIf(process.arch === 'x64').each(types)('%s has the known digest of the s
   const given = { values: sampleValues(), rows: sampleRows, rowLength: sampleRowLength, importance };
   expect(digestOf(engineBytes(type, given))).toBe(knownDigests[type]);
 });
+
+test.runIf(process.arch === 'x64').each(typesWithoutImportance)(
+  '%s has the bytes of the engine, without importance',
+  async (type) => {
+    const [rows, rowLength] = [8, 768];
+    for (const [name, weight] of Object.entries(weights)) {
+      const given = { values: drawn(weight, rows * rowLength, 1), rows, rowLength, importance: undefined };
+      const equal = Buffer.compare(await kernelBytes(type, given), engineBytes(type, given)) === 0;
+      expect(equal, `${name} weights`).toBe(true);
+    }
+    const sample = {
+      values: sampleValues(),
+      rows: sampleRows,
+      rowLength: sampleRowLength,
+      importance: undefined,
+    };
+    expect(digestOf(engineBytes(type, sample))).toBe(knownDigestsWithoutImportance[type]);
+  },
+);

@@ -1,8 +1,8 @@
 /**
- * @file The engine's search tables of the i-quants, for what our kernels do not encode. Building them takes seconds and they are global to the process; the engine's own
- * entry builds them under one lock that every encoder takes, so that nothing else encodes meanwhile. Here each family is
- * built once, on its own thread and without that lock: families use separate tables, and no encoder of a family is called
- * before its tables stand.
+ * @file The engine's search tables of the i-quants, for what our kernels do not encode. Building them takes seconds and they
+ * are global to the process; the engine's own entry builds them under one lock that every encoder takes, so that nothing
+ * else encodes meanwhile. Here each family is built once, on its own thread and without that lock: families use separate
+ * tables, and no encoder of a family is called before its tables stand.
  */
 import type { TensorType } from '@bitsmith/formats';
 import { callAsync } from '../binding/async.js';

@@ -169,7 +169,8 @@ export async function encodeStoredRows(
   assertLength(`${stored.type} rows`, 'bytes', stored.bytes.byteLength, storedLength);
   assertLength(`target for ${type}`, 'bytes', target.byteLength, byteLength);
   assertImportance(type, importance, rowLength);
-  if (!laneSources.has(stored.type)) return false;
+  // Without importance, whether a search may take the weights is left to `encodeRows`.
+  if (!laneSources.has(stored.type) || (importance === undefined && isSearched(type))) return false;
   const done = await encodeByKernel(engine, type, {
     source: stored.type as LaneSource,
     bytes: stored.bytes,

@@ -1,8 +1,8 @@
 /**
  * @file Encoding by our own kernels, on threads of their own, where their bytes are those of the engine's encoders: on
  * processors whose build of the engine rounds every product (x64; elsewhere compilers fuse multiplications with
- * additions), with importance weights where scales are searched, and after a check of each kernel against the engine's
- * bytes on this very machine.
+ * additions), and after each kernel was checked on this very machine, against the engine or against known digests of its
+ * bytes. Most kernels need importance weights.
  */
 import type { TensorType } from '@bitsmith/formats';
 import { callAsync } from '../binding/async.js';
@@ -21,6 +21,7 @@ import type { Engine } from './engine.js';
 import {
   digestOf,
   knownDigests,
+  knownDigestsWithoutImportance,
   sampleImportance,
   sampleRowLength,
   sampleRows,
@@ -30,7 +31,7 @@ import { encodedByteLength } from './validate.js';
 
 const decoders = new Map<LaneSource, Promise<LaneCode>>();
 const grids = new Map<GridName, Promise<CompiledKernel['tables']>>();
-const kernels = new Map<TensorType, Promise<CompiledKernel | null>>();
+const kernels = new Map<string, Promise<CompiledKernel | null>>();
 const freeLanes: Lane[] = [];
 const waiting: ((lane: Lane) => void)[] = [];
 let lanes = 0;
@@ -41,20 +42,24 @@ export async function encodeByKernel(
   type: TensorType,
   request: LaneRequest,
 ): Promise<boolean> {
-  const kernel = await kernelOf(engine, type);
+  const kernel = await kernelOf(engine, type, request.importance !== undefined);
   if (kernel === null || !fitsLane(request)) return false;
-  if (kernel.needsImportance && request.importance === undefined) return false;
   return run(engine, kernel, request);
 }
 
 /** Whether a kernel encodes a type here, given importance weights. */
 export async function hasKernel(engine: Engine, type: TensorType): Promise<boolean> {
-  return (await kernelOf(engine, type)) !== null;
+  return (await kernelOf(engine, type, true)) !== null;
 }
 
-async function kernelOf(engine: Engine, type: TensorType): Promise<CompiledKernel | null> {
+async function kernelOf(
+  engine: Engine,
+  type: TensorType,
+  hasImportance: boolean,
+): Promise<CompiledKernel | null> {
   if (process.arch !== 'x64') return null;
-  return once(kernels, type, () => prepare(engine, type));
+  const name = hasImportance ? type : `${type} without importance`;
+  return once(kernels, name, () => prepare(engine, type, hasImportance, name));
 }
 
 /** Floats in memory as a lane takes them. */
@@ -110,33 +115,43 @@ async function takeLane({ threads }: Engine): Promise<Lane> {
 }
 
 /** Null for a type without a kernel, and for a kernel whose bytes differ from the engine's. */
-async function prepare(engine: Engine, type: TensorType): Promise<CompiledKernel | null> {
-  const kernel = makeKernel(type);
+async function prepare(
+  engine: Engine,
+  type: TensorType,
+  hasImportance: boolean,
+  name: string,
+): Promise<CompiledKernel | null> {
+  const kernel = makeKernel(type, hasImportance);
   if (kernel === undefined) return null;
-  const { functions, constants, grid, blockSize, needsImportance } = kernel;
+  const { functions, constants, grid, blockSize } = kernel;
   const tables = grid === undefined ? null : await once(grids, grid, async () => tablesOf(engine, grid));
   if (grid !== undefined && tables === null) return null;
-  const code = await compile(type, functions);
-  const compiled = { ...code, constants, tables, blockSize, needsImportance };
+  const compiled = { ...(await compile(name, functions)), constants, tables, blockSize };
+  const importance = hasImportance ? sampleImportance() : undefined;
   const target = new Uint8Array(encodedByteLength(type, sampleRows, sampleRowLength));
   const done = await run(engine, compiled, {
     source: 'F32',
     bytes: bytesOf(sampleValues()),
     rows: sampleRows,
     rowLength: sampleRowLength,
-    importance: sampleImportance(),
+    importance,
     limits: { largestImportance: null },
     target,
   });
-  const expected = knownDigests[type] ?? (await engineDigest(engine, type));
+  const known = hasImportance ? knownDigests : knownDigestsWithoutImportance;
+  const expected = known[type] ?? (await engineDigest(engine, type, importance));
   return done && digestOf(target) === expected ? compiled : null;
 }
 
-async function engineDigest({ native }: Engine, type: TensorType): Promise<string> {
+async function engineDigest(
+  { native }: Engine,
+  type: TensorType,
+  importance: Float32Array | undefined,
+): Promise<string> {
   const target = new Uint8Array(encodedByteLength(type, sampleRows, sampleRowLength));
   const { ggml_quantize_chunk: quantize } = native;
   const shape = [sampleRows, sampleRowLength] as const;
-  await callAsync(quantize, ggmlTypes[type], sampleValues(), target, 0, ...shape, sampleImportance());
+  await callAsync(quantize, ggmlTypes[type], sampleValues(), target, 0, ...shape, importance ?? null);
   return digestOf(target);
 }
 

@@ -44,3 +44,11 @@ export const knownDigests: Readonly<Partial<Record<TensorType, string>>> = {
   IQ3_XXS: 'rQcMl4hNgTuCDPadCpVRhn33lq2uTs6Qo46A0d3gxCI=',
   IQ3_S: '4fpgjonYe06+9Jv65+xOMM7bzKgQG1BJ56SqJB52Um8=',
 };
+
+/** The same without importance, where types have no need of it. */
+export const knownDigestsWithoutImportance: Readonly<Partial<Record<TensorType, string>>> = {
+  IQ1_M: 'h6QsmAMVzQXYudlANEdUO+likznFEbYtg06bm+0VOd0=',
+  IQ2_S: 'YSoAmRkWYxoFuwye0I6YEJbSbg69W2ghzHNfqWcO63c=',
+  IQ3_XXS: '7I63iuRvNArxiifIRTjfZrhjrsawA/pmHlDNa/2/kzM=',
+  IQ3_S: '042SMzKCVGR/S5BUNk0HBqwsTaQqftEIENrnnkxuBVA=',
+};

@@ -1,4 +1,5 @@
 /** @file A sub-block before its search: magnitudes, signs, and how much each error matters. */
+import { errorWeights, type ErrorWeights } from './error-weights.js';
 import * as layout from './grid-layout.js';
 import { f32, type F32, f32x4, i32, i32x4, type Statement, v128 } from './instructions.js';
 import { choose, give, result, WasmFunction, when } from './wasm.js';
@@ -32,6 +33,7 @@ export function makeLeastImportant(): WasmFunction<'i32'> {
  */
 export function makePrepare(
   size: number,
+  errors: ErrorWeights,
   evenSigns: boolean,
   leastImportant: WasmFunction<'i32'>,
 ): WasmFunction<'f32'> {
@@ -41,12 +43,11 @@ export function makePrepare(
   const [value, weight, largest] = Array.from({ length: 3 }, () => fn.local('v128'));
   const [signs, flipped] = [0, 1].map(() => fn.local('i32'));
   for (let i = 0; i < size; i += 4) {
-    const squares = f32x4.mul(value, value);
     const negative = i32x4.bitmask(f32x4.lt(value, f32x4.const(0)));
     const [at, half] = [4 * i, i % 8];
     fn.add(
       value.set(v128.load(x, at)),
-      weight.set(f32x4.mul(v128.load(importance, at), f32x4.sqrt(f32x4.add(sigma2, squares)))),
+      weight.set(errorWeights(errors, value, sigma2, importance, at)),
       v128.store(zero, f32x4.abs(value), layout.VALUES + at),
       v128.store(zero, weight, layout.WEIGHTS + at),
       v128.store(zero, f32x4.sqrt(weight), layout.ROOTS + at),

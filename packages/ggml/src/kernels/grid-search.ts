@@ -3,6 +3,7 @@
  * IQ2 and IQ3 types: steps of inverse scales are tried, four of them side by side; each group of weights is rounded to a
  * point, points off the grid go to a neighbour, and the step with the best weighted fit is kept and once more refined.
  */
+import type { ErrorWeights } from './error-weights.js';
 import * as layout from './grid-layout.js';
 import { makeNearest } from './grid-nearest.js';
 import { makeLeastImportant, makePrepare } from './grid-prepare.js';
@@ -25,6 +26,7 @@ import { call, give, type Local, loop, result, WasmFunction, when } from './wasm
 /** What the formats differ in. */
 export interface GridSearch {
   readonly grid: GridShape;
+  readonly errors: ErrorWeights;
   /** Weights of a sub-block. */
   readonly size: 16 | 32;
   /** Steps to each side of the largest level, and their width. */
@@ -246,7 +248,7 @@ export function makeGridSearch(settings: GridSearch): SearchFunctions {
   const snap = makeSnap(grid, nearest);
   const sums = makeSums(grid, size);
   const leastImportant = makeLeastImportant();
-  const prepare = makePrepare(size, settings.evenSigns, leastImportant);
+  const prepare = makePrepare(size, settings.errors, settings.evenSigns, leastImportant);
   const fit = fitFirst ? makeScaleCoder(size, grid.levels + 1) : null;
   const search = new WasmFunction(['i32', 'i32', 'f32', 'i32'], 'i32');
   const [values, importance] = [0, 1].map((index) => search.parameter(index, 'i32'));

@@ -1,9 +1,10 @@
 /**
- * @file The kernel of IQ1_M under importance weights: ggml's `quantize_row_iq1_m_impl`. A sub-block of 16 weights is split into
+ * @file The kernel of IQ1_M: ggml's `quantize_row_iq1_m_impl`. A sub-block of 16 weights is split into
  * three levels by the best of all splits, each 8 levels are stored as an index into a grid and a shift, and the super-block's
  * scale is fitted at the end, to all weights as they are coded.
  */
 import { indexOf, scaleCode, shifted, clear, merge } from './grid-block.js';
+import type { ErrorWeights } from './error-weights.js';
 import * as layout from './grid-layout.js';
 import { makeNearest } from './grid-nearest.js';
 import { gridShapes } from './grids.js';
@@ -184,9 +185,9 @@ function makeBlock(
   return fn;
 }
 
-export function makeIq1M(): Kernel {
+export function makeIq1M(errors: ErrorWeights): Kernel {
   const toHalf = makeToHalf();
-  const weigh = makeWeigh(SIZE);
+  const weigh = makeWeigh(SIZE, errors);
   const { helpers, search } = makeSearch(weigh);
   const fit = makeFit(weigh);
   const block = makeBlock(search, fit, toHalf);
@@ -199,6 +200,5 @@ export function makeIq1M(): Kernel {
     constants: [],
     grid: 'IQ1_S',
     blockSize: SUPER_BLOCK,
-    needsImportance: true,
   };
 }

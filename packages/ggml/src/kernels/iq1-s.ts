@@ -30,7 +30,7 @@ const zero = i32.const(0);
 
 /** `search(values, importance, sigma2, offset)`: codes, scale and shift of a sub-block; 0 where it has no codes. */
 function makeSearch(): { helpers: WasmFunction<ValueType | null>[]; search: WasmFunction<'i32'> } {
-  const weigh = makeWeigh(SIZE);
+  const weigh = makeWeigh(SIZE, 'importance');
   const sort = makeSort(SIZE);
   const nearest = makeNearest(gridShapes.IQ1_S);
   const settle = makeSettle(SIZE, nearest);
@@ -125,6 +125,5 @@ export function makeIq1S(): Kernel {
     constants: [],
     grid: 'IQ1_S',
     blockSize: SUPER_BLOCK,
-    needsImportance: true,
   };
 }

@@ -1,8 +1,8 @@
 /**
- * @file Kernels of IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS and IQ3_S under importance weights: ggml's `quantize_row_iq2_xxs_impl` and
- * its kin. Groups of 8 or 4 weights are stored as an index into a grid, signs apart, and each sub-block has a scale of four
+ * @file Kernels of IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS and IQ3_S: ggml's `quantize_row_iq2_xxs_impl` and its kin. Groups of 8 or 4 weights are stored as an index into a grid, signs apart, and each sub-block has a scale of four
  * bits.
  */
+import type { ErrorWeights } from './error-weights.js';
 import { clear, indexOf, merge, scaleCode, shifted } from './grid-block.js';
 import * as layout from './grid-layout.js';
 import { type GridSearch, gridSteps, makeGridSearch } from './grid-search.js';
@@ -82,7 +82,6 @@ function makeKernel(format: Format): Kernel {
     constants: [{ address: layout.STEPS, values: gridSteps(settings) }],
     grid: format.grid,
     blockSize: SUPER_BLOCK,
-    needsImportance: true,
   };
 }
 
@@ -121,6 +120,7 @@ export const makeIq2Xxs = (): Kernel =>
     grid: 'IQ2_XXS',
     search: {
       grid: gridShapes.IQ2_XXS,
+      errors: 'importance',
       size: 32,
       steps: 6,
       stepWidth: iq2.stepWidth,
@@ -148,6 +148,7 @@ export const makeIq2Xs = (): Kernel =>
     grid: 'IQ2_XS',
     search: {
       grid: gridShapes.IQ2_XS,
+      errors: 'importance',
       size: 16,
       steps: 9,
       stepWidth: iq2.stepWidth,
@@ -172,11 +173,12 @@ export const makeIq2Xs = (): Kernel =>
   });
 
 /** Block: d, 32 bytes of low bits of indices, 32 bytes of signs, 8 bytes of high bits, 8 bytes of scales. */
-export const makeIq2S = (): Kernel =>
+export const makeIq2S = (errors: ErrorWeights): Kernel =>
   makeKernel({
     grid: 'IQ2_S',
     search: {
       grid: gridShapes.IQ2_S,
+      errors,
       size: 16,
       steps: 9,
       stepWidth: iq2.stepWidth,
@@ -203,11 +205,12 @@ export const makeIq2S = (): Kernel =>
   });
 
 /** Block: d, 64 bytes of indices, a word of signs and scale a sub-block. */
-export const makeIq3Xxs = (): Kernel =>
+export const makeIq3Xxs = (errors: ErrorWeights): Kernel =>
   makeKernel({
     grid: 'IQ3_XXS',
     search: {
       grid: gridShapes.IQ3_XXS,
+      errors,
       size: 32,
       steps: 15,
       stepWidth: 0.2,
@@ -233,11 +236,12 @@ export const makeIq3Xxs = (): Kernel =>
  * Block: d, 64 bytes of low bits of indices, 8 bytes of high bits, 32 bytes of signs, 4 bytes of scales. As in ggml, a
  * sub-block without weights is left out of low bits and signs, so that those of the next stand in its place.
  */
-export const makeIq3S = (): Kernel =>
+export const makeIq3S = (errors: ErrorWeights): Kernel =>
   makeKernel({
     grid: 'IQ3_S',
     search: {
       grid: gridShapes.IQ3_S,
+      errors,
       size: 32,
       steps: 9,
       stepWidth: 0.2,

@@ -203,6 +203,5 @@ export function makeIq4Xs(): Kernel {
     functions: overRows([toHalf, search], { encode: block, size: layout.SUPER_BLOCK, bytes: BLOCK_BYTES }),
     constants: [],
     blockSize: layout.SUPER_BLOCK,
-    needsImportance: true,
   };
 }

@@ -88,7 +88,6 @@ function makeKernel(format: Format): Kernel {
       bytes: format.blockBytes,
     }),
     blockSize: layout.SUPER_BLOCK,
-    needsImportance: true,
     constants: [{ address: layout.STEPS, values: searchSteps(format.search) }],
   };
 }

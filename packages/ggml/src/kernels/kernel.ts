@@ -13,7 +13,6 @@ export interface Kernel {
   readonly grid?: GridName;
   /** Weights of a block. */
   readonly blockSize: number;
-  readonly needsImportance: boolean;
 }
 
 export interface Block {

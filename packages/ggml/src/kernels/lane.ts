@@ -17,7 +17,6 @@ export interface CompiledKernel extends LaneCode {
   /** What it looks up, and where; kernels of one grid share it. */
   readonly tables: { readonly address: number; readonly bytes: Uint8Array } | null;
   readonly blockSize: number;
-  readonly needsImportance: boolean;
 }
 
 export interface LaneRequest {

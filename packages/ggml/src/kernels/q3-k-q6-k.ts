@@ -121,7 +121,6 @@ export function makeQ3K(): Kernel {
       { address: layout.SCALE_STEPS, values: levelSteps(q3K.scaleLevels) },
     ],
     blockSize: layout.SUPER_BLOCK,
-    needsImportance: true,
   };
 }
 
@@ -227,7 +226,6 @@ export function makeQ6K(): Kernel {
     functions: overRows([toHalf, search], { encode: block, size: layout.SUPER_BLOCK, bytes: q6K.blockBytes }),
     constants: [{ address: layout.STEPS, values: levelSteps(q6K.levels) }],
     blockSize: layout.SUPER_BLOCK,
-    needsImportance: true,
   };
 }
 

@@ -16,7 +16,6 @@ export function makeQ80(): Kernel {
     functions: overRows([toHalf], { encode: block, size: BLOCK_SIZE, bytes: BLOCK_BYTES }),
     constants: [],
     blockSize: BLOCK_SIZE,
-    needsImportance: false,
   };
 }
 

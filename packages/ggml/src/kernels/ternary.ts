@@ -2,6 +2,7 @@
  * @file What the kernels of IQ1_S and IQ1_M share: weights of errors, the order of values, and what follows the choice of
  * which of them get which of the three levels. Levels are -1, 0 and 1, shifted by an eighth up or down, a group at a time.
  */
+import { errorWeights, type ErrorWeights } from './error-weights.js';
 import * as layout from './grid-layout.js';
 import { mapEntry } from './grid-nearest.js';
 import { gridShapes } from './grids.js';
@@ -24,17 +25,16 @@ export const DELTA = 0.125;
 const zero = i32.const(0);
 
 /** `weigh(values, importance, sigma2)`: how much the errors of `size` values matter; gives the largest magnitude. */
-export function makeWeigh(size: number): WasmFunction<'f32'> {
+export function makeWeigh(size: number, errors: ErrorWeights): WasmFunction<'f32'> {
   const fn = new WasmFunction(['i32', 'i32', 'f32'], 'f32');
   const [x, importance] = [0, 1].map((index) => fn.parameter(index, 'i32'));
   const sigma2 = f32x4.splat(fn.parameter(2, 'f32'));
   const [value, largest] = [0, 1].map(() => fn.local('v128'));
   fn.add(largest.set(f32x4.const(0)));
   for (let at = 0; at < 4 * size; at += 16) {
-    const root = f32x4.sqrt(f32x4.add(sigma2, f32x4.mul(value, value)));
     fn.add(
       value.set(v128.load(x, at)),
-      v128.store(zero, f32x4.mul(v128.load(importance, at), root), layout.WEIGHTS + at),
+      v128.store(zero, errorWeights(errors, value, sigma2, importance, at), layout.WEIGHTS + at),
       largest.set(f32x4.pmax(largest, f32x4.abs(value))),
     );
   }
