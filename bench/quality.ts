@@ -1,159 +1,93 @@
 /**
  * @file What a plan loses against llama.cpp's presets at the same size: the same source, the same importance matrix, the
- * preset's own file bytes as the budget, the same tokens of the report text, which nothing was tuned on. Losses are paired:
- * both files are scored at the same positions, and the ratio's standard error comes from the spread between chunks.
+ * preset's own file bytes as the budget, the same tokens of the report text, which nothing was tuned on.
+ *
+ *     npm run bench:quality -- [--model bundled|smollm2] [--only Q4_K_M,...] [--also NAME,...|none] [--search evolve,gradual]
+ *
+ * `--also` shows other ways to plan (`lib/quality/planners.ts`), `--search` what searches add (`lib/quality/search.ts`).
  */
-import { createHash } from 'node:crypto';
-import { readFile, rm, stat } from 'node:fs/promises';
-import path from 'node:path';
-import {
-  analyze,
-  evaluate,
-  finish,
-  quantize,
-  type RunEvent,
-  type ScoredEvaluation,
-  type Work,
-} from '@bitsmith/core';
-import { readGguf, tensorByteLength } from '@bitsmith/formats';
-import type { FileType } from '@bitsmith/ggml';
+import { rm } from 'node:fs/promises';
+import { inRun } from '@bitsmith/core';
 import { openBundled } from './lib/bundled.js';
-import { benchFolder, FileInput } from './lib/file.js';
+import { benchFolder } from './lib/file.js';
+import { follow } from './lib/follow.js';
 import { Peer } from './lib/peer.js';
-import { readFlags, report, type Row, row, say } from './lib/report.js';
-import { ratioOfMeans } from './lib/statistics.js';
-
-interface Preset {
-  readonly name: FileType;
-  readonly judged: boolean;
-}
-
-const presets: readonly Preset[] = [
-  { name: 'Q2_K', judged: true },
-  { name: 'Q3_K_M', judged: true },
-  { name: 'Q4_K_M', judged: true },
-  { name: 'Q5_K_M', judged: true },
-  { name: 'IQ2_XS', judged: false },
-  { name: 'IQ3_XXS', judged: false },
-  { name: 'Q3_K_S', judged: false },
-  { name: 'IQ4_XS', judged: false },
-  { name: 'Q6_K', judged: false },
-];
+import { alsoRows } from './lib/quality/also.js';
+import { bundledCase, type ModelCase, smollm2Case } from './lib/quality/cases.js';
+import { type Compared, comparePreset } from './lib/quality/files.js';
+import { plannerNames } from './lib/quality/planners.js';
+import { searchNames, searchRows } from './lib/quality/search.js';
+import { openSetting, type Setting } from './lib/quality/setting.js';
+import { readFlags, report, type Row, say } from './lib/report.js';
+import { openSmollm2 } from './lib/smollm2.js';
 
 const THREADS = 2;
+/** Of the residual stream: rows of 576, the original's, hold no K-quants. */
+const SMOLLM2_WIDTH = 768;
 
-const flags = readFlags(['only']);
+const flags = readFlags(['model', 'only', 'also', 'search']);
 const home = await benchFolder('home');
-const folder = await benchFolder('quality');
-const model = await openBundled();
-say('importance matrix and prices of the bundled model ...');
-const { importanceMatrixPath } = await run(analyze({ model: model.ggufPath, home, threads: THREADS }));
-const peer = new Peer(THREADS);
-const rows: Row[] = [];
-try {
-  const only = flags.values['only'];
-  for (const preset of presets) {
-    if (only !== undefined && !String(only).split(',').includes(preset.name)) continue;
-    rows.push(...(await comparePreset(preset)));
-  }
-} finally {
-  await peer.close();
-  await rm(folder, { recursive: true, force: true });
+const wanted = flags.values['model'] ?? 'bundled';
+if (wanted === 'bundled') {
+  await report('quality', await compareOn(bundledCase, (await openBundled()).ggufPath), flags);
+} else if (wanted === 'smollm2') {
+  const { path, proof } = await openSmollm2(SMOLLM2_WIDTH);
+  await report('quality', [...proof, ...(await compareOn(smollm2Case, path))], flags);
+} else {
+  throw new Error(`expected --model bundled or smollm2, found ${String(wanted)}`);
 }
-await report('quality', rows, flags);
 
-async function comparePreset({ name, judged }: Preset): Promise<Row[]> {
-  const theirs = path.join(folder, `${name}.gguf`);
-  const ours = path.join(folder, `${name}-bitsmith.gguf`);
-  await peer.quantize({
-    source: model.ggufPath,
-    output: theirs,
-    fileType: name,
-    importanceMatrixPath,
-    threads: THREADS,
-  });
-  const size = (await stat(theirs)).size;
-  const made = await run(
-    quantize({ model: model.ggufPath, size, output: ours, home, threads: THREADS, verify: false }),
+async function compareOn(about: ModelCase, location: string): Promise<Row[]> {
+  const presets = listed(
+    'only',
+    about.presets.map(({ name }) => name),
   );
-  await refuseOtherImportance(ours);
-  const one = await score(ours);
-  const other = await score(theirs);
-  const { ratio, standardError } = ratioOfMeans(chunkMeans(one), chunkMeans(other));
-  const [ourKl, theirKl] = [one, other].map(({ evaluation }) => evaluation.klNats);
-  say(`${name}: ${theirKl.mean.value.toFixed(6)} at ${size} bytes, ours ${ourKl.mean.value.toFixed(6)}`);
-  const pair = (metric: string, mine: number, its: number): Row =>
-    row({ case: name, metric: `  ${metric}`, ours: mine, peer: its });
-  return [
-    row({
-      case: name,
-      metric: 'mean KL, nats a token',
-      ours: ourKl.mean.value,
-      peer: theirKl.mean.value,
-      ratio,
-      standardError,
-      bar: judged ? { of: 'ratio', most: 1 } : undefined,
-    }),
-    pair('its standard error', ourKl.mean.standardError, theirKl.mean.standardError),
-    pair('99.9 % KL', ourKl.p999, theirKl.p999),
-    pair('perplexity', one.evaluation.output.perplexity.value, other.evaluation.output.perplexity.value),
-    pair('file bytes', made.output.byteLength, size),
-    pair('bits per weight', made.output.bitsPerWeight, await bitsPerWeight(theirs)),
-  ];
-}
-
-/** The comparison is of plans: both files must come of one importance matrix. */
-async function refuseOtherImportance(file: string): Promise<void> {
-  const given = createHash('sha256')
-    .update(await readFile(importanceMatrixPath))
-    .digest('hex');
-  const input = await FileInput.open(file);
-  try {
-    const used = (await readGguf(input)).metadata.get('bitsmith.importance_sha256')?.value;
-    if (used !== given) throw new Error(`${file} was made with another importance matrix: ${String(used)}`);
-  } finally {
-    await input.close();
-  }
-}
-
-/** Both models on the whole report text. */
-async function score(file: string): Promise<ScoredEvaluation> {
-  return run(evaluate({ source: model.ggufPath, output: file, home, threads: THREADS }));
-}
-
-/** The mean KL of every chunk: positions of one chunk share their context, chunks share nothing. */
-function chunkMeans({ evaluation, scores }: ScoredEvaluation): number[] {
-  const { chunks } = evaluation.text;
-  const perChunk = scores.klNats.length / chunks;
-  return Array.from(
-    { length: chunks },
-    (_, chunk) =>
-      scores.klNats.subarray(chunk * perChunk, (chunk + 1) * perChunk).reduce((sum, kl) => sum + kl, 0) /
-      perChunk,
+  const also = listed('also', plannerNames, about.planners);
+  const searches = listed('search', searchNames, []);
+  say(`${about.name}: importance matrix ...`);
+  const on = await follow(
+    inRun({ home, threads: THREADS }, (run) => openSetting(run, about, location, home)),
   );
+  const compared = await compareFiles(
+    on,
+    about.presets.filter(({ name }) => presets.includes(name)),
+  );
+  const judged = compared.filter(({ preset }) => preset.most !== null);
+  const rows = compared.flatMap((each) => each.rows);
+  if (also.length > 0 && judged.length > 0) {
+    rows.push(...(await follow(inRun({ home, threads: THREADS }, (run) => alsoRows(run, on, judged, also)))));
+  }
+  return [...rows, ...(await searchRows(on, judged, searches))];
 }
 
-async function bitsPerWeight(file: string): Promise<number> {
-  const input = await FileInput.open(file);
+async function compareFiles(on: Setting, presets: ModelCase['presets']): Promise<Compared[]> {
+  const folder = await benchFolder(`quality-${process.pid}`);
+  const peer = new Peer(THREADS);
+  const compared: Compared[] = [];
   try {
-    const { tensors } = await readGguf(input);
-    const bytes = tensors.reduce((sum, { type, shape }) => sum + tensorByteLength(type, shape), 0);
-    return (bytes * 8) / model.parameterCount;
+    for (const preset of presets) compared.push(await comparePreset(on, preset, peer, folder));
   } finally {
-    await input.close();
+    await peer.close();
+    await rm(folder, { recursive: true, force: true });
   }
+  return compared;
 }
 
-/** Runs work to its end; says where it warns. */
-async function run<Result>(work: Work<Result>): Promise<Result> {
-  return finish(warned(work));
-}
-
-async function* warned<Result>(work: Work<Result>): AsyncGenerator<RunEvent, Result, void> {
-  for (;;) {
-    const step = await work.next();
-    if (step.done === true) return step.value;
-    if (step.value.type === 'note' && step.value.level === 'warning') say(step.value.message);
-    yield step.value;
-  }
+/** What a flag lists; `none` for nothing. @throws Error for a name that is not among `known` */
+function listed<Name extends string>(
+  flag: string,
+  known: readonly Name[],
+  otherwise: readonly Name[] = known,
+): readonly Name[] {
+  const given = flags.values[flag];
+  if (given === undefined) return otherwise;
+  if (given === 'none') return [];
+  return String(given)
+    .split(',')
+    .map((text) => {
+      const name = known.find((each) => each === text);
+      if (name === undefined)
+        throw new Error(`--${flag}: expected ${known.join(', ')} or none, found ${text}`);
+      return name;
+    });
 }
