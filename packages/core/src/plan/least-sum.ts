@@ -5,7 +5,7 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import { solveParts } from './knapsack/branch.js';
-import { frontierOf } from './knapsack/frontier.js';
+import { frontierOf, scaled } from './knapsack/frontier.js';
 import type { Frontier, KnapsackItem } from './knapsack/frontier.js';
 
 /**
@@ -39,6 +39,25 @@ export interface LeastSumOptions {
   readonly workLimit?: number;
   /** A plan that may be near the best, as indices: the search then need not find it. It changes the time alone. */
   readonly known?: readonly number[];
+  /** A factor for every choice's nats. */
+  readonly weights?: readonly number[];
+}
+
+/** Choices made ready, to be solved more than once. */
+export interface ReadyChoices {
+  readonly choices: readonly KnapsackChoice[];
+  readonly frontiers: readonly Frontier[];
+  readonly smallestBytes: number;
+  /** What all sizes differ by multiples of; 0 where there is but one plan. */
+  readonly unitBytes: number;
+}
+
+/** @throws BitsmithError `PLAN_CANDIDATES` for a choice without candidates, or with one that has no price */
+export function readyChoices(choices: readonly KnapsackChoice[]): ReadyChoices {
+  choices.forEach(({ candidates }, choice) => refuseBadCandidates(candidates, choice));
+  const frontiers = choices.map(({ candidates }) => frontierOf(candidates));
+  const smallestBytes = frontiers.reduce((sum, { bytes }) => sum + bytes[0], 0);
+  return { choices, frontiers, smallestBytes, unitBytes: unitOf(frontiers) };
 }
 
 /**
@@ -52,26 +71,39 @@ export function leastSum(
   capacityBytes: number,
   options: LeastSumOptions = {},
 ): Solution {
-  const { workLimit = DEFAULT_WORK_LIMIT, known } = options;
-  choices.forEach(({ candidates }, choice) => refuseBadCandidates(candidates, choice));
-  const frontiers = choices.map(({ candidates }) => frontierOf(candidates));
-  const smallest = frontiers.reduce((sum, { bytes }) => sum + bytes[0], 0);
-  if (!(smallest <= capacityBytes)) {
+  return leastSumOf(readyChoices(choices), capacityBytes, options);
+}
+
+/** The same, of choices that were made ready before. */
+export function leastSumOf(
+  ready: ReadyChoices,
+  capacityBytes: number,
+  options: LeastSumOptions = {},
+): Solution {
+  const { workLimit = DEFAULT_WORK_LIMIT, known, weights } = options;
+  const { choices, smallestBytes, unitBytes } = ready;
+  if (!(smallestBytes <= capacityBytes)) {
     throw new BitsmithError(
       'budget-impossible',
       'BUDGET_IMPOSSIBLE',
-      `expected at least ${smallest} bytes for the tensors in their smallest schemes, found a budget of ${capacityBytes}`,
-      { expected: `${smallest} bytes or more`, found: `${capacityBytes} bytes` },
+      `expected at least ${smallestBytes} bytes for the tensors in their smallest schemes, found a budget of ${capacityBytes}`,
+      { expected: `${smallestBytes} bytes or more`, found: `${capacityBytes} bytes` },
     );
   }
 
-  const capacity = reachable(frontiers, smallest, capacityBytes);
+  const frontiers =
+    weights === undefined
+      ? ready.frontiers
+      : ready.frontiers.map((frontier, choice) => scaled(frontier, weights[choice]));
+  // Bytes that no plan can use are left out: a relaxed plan that cannot use them either gives a closer bound.
+  const units = unitBytes === 0 ? 0 : Math.floor((capacityBytes - smallestBytes) / unitBytes);
   const start = known === undefined ? null : positionsOf(frontiers, known);
+  const capacity = smallestBytes + units * unitBytes;
   const { positions, lowerBound, exact, rate } = solveParts(frontiers, capacity, workLimit, start);
   const picked = frontiers.map(({ index }, choice) => index[positions[choice]]);
   const chosen = picked.map((candidate, choice) => choices[choice].candidates[candidate]);
   const bytes = chosen.reduce((sum, candidate) => sum + candidate.bytes, 0);
-  const klNats = chosen.reduce((sum, candidate) => sum + candidate.klNats, 0);
+  const klNats = chosen.reduce((sum, item, choice) => sum + item.klNats * (weights?.[choice] ?? 1), 0);
   const proven = exact ? klNats : Math.min(lowerBound, klNats);
   const gap = klNats > 0 ? (klNats - proven) / klNats : 0;
   return { picked, bytes, klNats, lowerBound: proven, gap, natsPerByte: rate };
@@ -83,18 +115,15 @@ function positionsOf(frontiers: readonly Frontier[], picked: readonly number[]):
   return positions.includes(-1) ? null : positions;
 }
 
-/**
- * The capacity without the bytes that no plan can use: sizes differ by multiples of some unit (the alignment at least, often
- * far more), and a relaxed plan that cannot use the rest of a unit either gives a closer bound.
- */
-function reachable(frontiers: readonly Frontier[], smallest: number, capacityBytes: number): number {
+/** Sizes differ by multiples of some unit: the alignment at least, often far more. */
+function unitOf(frontiers: readonly Frontier[]): number {
   let unit = 0;
   for (const { bytes } of frontiers) {
     for (let position = 1; position < bytes.length; position++) {
       unit = greatestCommonDivisor(unit, bytes[position] - bytes[position - 1]);
     }
   }
-  return unit === 0 ? smallest : smallest + Math.floor((capacityBytes - smallest) / unit) * unit;
+  return unit;
 }
 
 function greatestCommonDivisor(a: number, b: number): number {

@@ -8,7 +8,13 @@
  * and the sum is solved anew, until the plan stays. The bend lies above its tangents, so that the bound of the weighed sum
  * bounds the loss. Without a head of its own a model needs none of it: the least sum is the least loss.
  */
-import { type KnapsackChoice, leastSum, type Solution } from './least-sum.js';
+import {
+  type KnapsackChoice,
+  leastSumOf,
+  type ReadyChoices,
+  readyChoices,
+  type Solution,
+} from './least-sum.js';
 
 export type { KnapsackChoice, Solution } from './least-sum.js';
 
@@ -16,6 +22,10 @@ export type { KnapsackChoice, Solution } from './least-sum.js';
 const BEND = 1.5;
 /** Steeper than that it never was at plans of a usual size, on models of either kind. */
 const MOST_SLOPE = 0.5;
+/** Partial plans made for a first plan. */
+const ROUGH_WORK = 20_000;
+/** Weights that differ by so little give the same plan. */
+const SETTLED = 1e-3;
 /** Plans repeat after one or two. */
 const MOST_ROUNDS = 5;
 
@@ -30,28 +40,47 @@ export function solve(
   capacityBytes: number,
   options: { workLimit?: number } = {},
 ): Solution {
-  let best = leastSum(choices, capacityBytes, options);
-  if (!choices.some(({ direct }) => direct === true) || best.klNats === 0) return best;
-  let through = sumThrough(choices, best.picked);
-  let least = lossOf(best.klNats, through);
-  let bound = Number.NEGATIVE_INFINITY;
-  for (let round = 0; round < MOST_ROUNDS; round++) {
-    const slope = slopeAt(through);
-    const known = best.picked;
-    const solution = leastSum(weighed(choices, 1 + slope), capacityBytes, { ...options, known });
-    bound = Math.max(bound, solution.lowerBound + bendAt(through) - slope * through);
-    const klNats = sumOf(choices, solution.picked);
-    through = sumThrough(choices, solution.picked);
-    const loss = lossOf(klNats, through);
-    const same = solution.picked.every((candidate, choice) => candidate === best.picked[choice]);
-    if (same || loss < least) {
-      best = { ...solution, klNats };
-      least = loss;
-    }
-    if (same || loss > least) break;
+  const ready = readyChoices(choices);
+  if (!choices.some(({ direct }) => direct === true)) return leastSumOf(ready, capacityBytes, options);
+  const plan = roughPlan(ready, capacityBytes, options);
+  const slope = slopeAt(plan.through);
+  const known = plan.picked;
+  const weights = weightsOf(choices, 1 + slope);
+  const solution = leastSumOf(ready, capacityBytes, { ...options, known, weights });
+  const bound = solution.lowerBound + bendAt(plan.through) - slope * plan.through;
+  const found = { ...solution, klNats: sumOf(choices, solution.picked) };
+  const loss = lossOf(found.klNats, sumThrough(choices, found.picked));
+  const best = loss <= plan.loss ? found : { ...plan, natsPerByte: solution.natsPerByte };
+  const least = Math.min(loss, plan.loss);
+  const gap = least > 0 ? Math.max(0, (least - bound) / least) : 0;
+  const { picked, bytes, klNats, natsPerByte } = best;
+  return { picked, bytes, klNats, natsPerByte, gap, lowerBound: klNats * (1 - gap) };
+}
+
+/** A good plan at little work: what it loses tells how prices are to be weighed. */
+function roughPlan(
+  ready: ReadyChoices,
+  capacityBytes: number,
+  { workLimit = ROUGH_WORK }: { workLimit?: number },
+): Pick<Solution, 'picked' | 'bytes' | 'klNats'> & { readonly through: number; readonly loss: number } {
+  const { choices } = ready;
+  const options = { workLimit: Math.min(workLimit, ROUGH_WORK) };
+  const measured = ({ picked, bytes }: Solution) => {
+    const klNats = sumOf(choices, picked);
+    const through = sumThrough(choices, picked);
+    return { picked, bytes, klNats, through, loss: lossOf(klNats, through) };
+  };
+  let best = measured(leastSumOf(ready, capacityBytes, options));
+  for (let round = 0, slope = 0; round < MOST_ROUNDS; round++) {
+    const next = slopeAt(best.through);
+    if (Math.abs(next - slope) < SETTLED * (1 + slope)) break;
+    slope = next;
+    const weights = weightsOf(choices, 1 + slope);
+    const plan = measured(leastSumOf(ready, capacityBytes, { ...options, weights, known: best.picked }));
+    if (plan.loss > best.loss) break;
+    best = plan;
   }
-  const gap = Math.max(0, (least - bound) / least);
-  return { ...best, gap, lowerBound: best.klNats * (1 - gap) };
+  return best;
 }
 
 /** What is near a plan a sum: every choice with what its candidates add to the loss of that plan. */
@@ -59,6 +88,8 @@ export interface NearPlan<NearChoice extends KnapsackChoice> {
   readonly choices: readonly NearChoice[];
   /** Loss of the plan itself, in nats. */
   readonly klNats: number;
+  /** What a nat of the body's counts there; one of the head's counts 1. */
+  readonly bodyWeight: number;
 }
 
 /** @param picked the plan, as an index into every choice's candidates */
@@ -67,9 +98,10 @@ export function pricesNear<NearChoice extends KnapsackChoice>(
   picked: readonly number[],
 ): NearPlan<NearChoice> {
   const klNats = sumOf(choices, picked);
-  if (!choices.some(({ direct }) => direct === true)) return { choices, klNats };
+  if (!choices.some(({ direct }) => direct === true)) return { choices, klNats, bodyWeight: 1 };
   const through = sumThrough(choices, picked);
-  return { choices: weighed(choices, 1 + 2 * BEND * through), klNats: lossOf(klNats, through) };
+  const bodyWeight = 1 + slopeAt(through);
+  return { choices: weighed(choices, bodyWeight), klNats: lossOf(klNats, through), bodyWeight };
 }
 
 function lossOf(klNats: number, through: number): number {
@@ -86,6 +118,10 @@ function bendAt(through: number): number {
   const straight = MOST_SLOPE / (2 * BEND);
   const curved = Math.min(through, straight);
   return BEND * curved ** 2 + MOST_SLOPE * (through - curved);
+}
+
+function weightsOf(choices: readonly KnapsackChoice[], weight: number): readonly number[] {
+  return choices.map(({ direct }) => (direct === true ? 1 : weight));
 }
 
 function weighed<Weighed extends KnapsackChoice>(

@@ -3,7 +3,7 @@
  * bound plus the candidate's reduced cost; where that exceeds the best plan known, the candidate need not be measured.
  */
 import { type CouplingGroup, mergeCoupled, type MergedChoice } from './coupling.js';
-import { solve } from './solve.js';
+import { pricesNear, solve } from './solve.js';
 import type { Choice } from './types.js';
 
 /** A candidate that was not measured: its bytes, and a price that it cannot be below. */
@@ -28,16 +28,20 @@ export function worthMeasuring(
   );
   // Without the open candidates nothing fits: all of them are needed.
   if (smallest > capacityBytes) return new Set(open.map(({ tensor }) => tensor));
-  const { klNats, natsPerByte } = solve(merged, capacityBytes);
-  const leastReduced = merged.map(({ candidates }) =>
+  const { picked, natsPerByte } = solve(merged, capacityBytes);
+  // Near the plan its loss is a sum, and no plan's loss lies below that sum.
+  const { choices: near, bodyWeight } = pricesNear(merged, picked);
+  const leastReduced = near.map(({ candidates }) =>
     Math.min(...candidates.map((candidate) => candidate.klNats + natsPerByte * candidate.bytes)),
   );
+  const known = near.reduce((sum, { candidates }, index) => sum + candidates[picked[index]].klNats, 0);
   const bound = leastReduced.reduce((sum, reduced) => sum + reduced, -natsPerByte * capacityBytes);
-  const gap = klNats - bound;
+  const gap = known - bound;
   const candidatesOf = openOf(choices, merged, open);
-  const worth = merged.flatMap(({ members }, index) => {
+  const worth = merged.flatMap(({ members, direct }, index) => {
+    const weight = direct === true ? 1 : bodyWeight;
     const matters = candidatesOf[index].some(
-      ({ bytes, leastNats }) => leastNats + natsPerByte * bytes - leastReduced[index] < gap,
+      ({ bytes, leastNats }) => weight * leastNats + natsPerByte * bytes - leastReduced[index] < gap,
     );
     return matters ? members.map((member) => choices[member].tensor) : [];
   });

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { solve } from '../../src/plan/solve.js';
+import { pricesNear, solve } from '../../src/plan/solve.js';
 import type { Candidate, Choice } from '../../src/plan/types.js';
 import { worthMeasuring } from '../../src/plan/worth-measuring.js';
 import { capacityAt, transformerLike, withRange } from './instances.js';
@@ -44,6 +44,35 @@ describe('worthMeasuring', () => {
         },
       ),
       { numRuns: 200 },
+    );
+  });
+
+  it('never leaves it out where the body amplifies what it loses and the head does not', () => {
+    const lossAt = (choices: readonly Choice[], capacity: number): number =>
+      pricesNear(choices, solve(choices, capacity).picked).klNats;
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 1e6 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (seed, share) => {
+          // Losses of nats, where the bend is steep.
+          const full = fullChoices(seed, 20).map((choice, index) => ({
+            ...choice,
+            direct: index === 0,
+            candidates: choice.candidates.map((item) => ({ ...item, klNats: 20 * item.klNats })),
+          }));
+          const capacity = capacityAt(withRange(full), share);
+          const open = full.flatMap(({ tensor, candidates }) =>
+            candidates
+              .slice(0, OPEN)
+              .map(({ scheme, bytes, klNats }) => ({ tensor, scheme, bytes, leastNats: klNats })),
+          );
+          const worth = worthMeasuring(full.map(without), open, capacity);
+          const partial = full.map((choice) => (worth.has(choice.tensor) ? choice : without(choice)));
+          expect(lossAt(partial, capacity)).toBeLessThanOrEqual(lossAt(full, capacity) * (1 + 1e-3));
+        },
+      ),
+      { numRuns: 100 },
     );
   });
 

@@ -17,6 +17,8 @@ export interface Frontier {
   readonly index: readonly number[];
   /** Positions (into the arrays above) of the hull's corners, first and last included; slopes strictly flatten. */
   readonly hull: readonly number[];
+  /** Cost saved per byte by each step from one corner to the next. */
+  readonly slopes: readonly number[];
 }
 
 /** Ties go to fewer bytes, then to the earlier candidate. */
@@ -32,11 +34,20 @@ export function frontierOf(items: readonly KnapsackItem[]): Frontier {
   }
   const bytes = kept.map((index) => items[index].bytes);
   const cost = kept.map((index) => items[index].klNats);
-  return { bytes, cost, index: kept, hull: lowerHull(bytes, cost) };
+  const hull = lowerHull(bytes, cost);
+  const slopes = hull.slice(1).map((to, corner) => slope(bytes, cost, hull[corner], to));
+  return { bytes, cost, index: kept, hull, slopes };
+}
+
+/** The same choice with all its costs so many times as high. Slopes are scaled, not computed anew: their order stays. */
+export function scaled(frontier: Frontier, factor: number): Frontier {
+  if (factor === 1) return frontier;
+  const times = (value: number): number => value * factor;
+  return { ...frontier, cost: frontier.cost.map(times), slopes: frontier.slopes.map(times) };
 }
 
 /** Nats saved per byte when going from one position to a later one. */
-export function slope(bytes: readonly number[], cost: readonly number[], from: number, to: number): number {
+function slope(bytes: readonly number[], cost: readonly number[], from: number, to: number): number {
   return (cost[from] - cost[to]) / (bytes[to] - bytes[from]);
 }
 

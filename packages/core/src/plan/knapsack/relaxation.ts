@@ -4,7 +4,6 @@
  * exchange rate between bytes and nats (the Lagrange multiplier), a bound that no real plan beats, and, with the steps that
  * still fit, a first real plan. Choices may be decided beforehand: the rest is relaxed around them.
  */
-import { slope } from './frontier.js';
 import type { Frontier } from './frontier.js';
 
 /** Stands for the position of a choice that is not decided yet. */
@@ -105,12 +104,12 @@ export function sortedSteps(frontiers: readonly Frontier[]): HullSteps {
   const [slopes, bytes, cost] = [new Float64Array(count), new Float64Array(count), new Float64Array(count)];
   let next = 0;
   for (let choice = 0; choice < frontiers.length; choice++) {
-    const { bytes: sizes, cost: costs, hull } = frontiers[choice];
+    const { bytes: sizes, cost: costs, hull, slopes: falls } = frontiers[choice];
     for (let corner = 0; corner + 1 < hull.length; corner++, next++) {
       const [from, to] = [hull[corner], hull[corner + 1]];
       choices[next] = choice;
       corners[next] = corner;
-      slopes[next] = slope(sizes, costs, from, to);
+      slopes[next] = falls[corner];
       bytes[next] = sizes[to] - sizes[from];
       cost[next] = costs[to] - costs[from];
     }
