@@ -55,7 +55,7 @@ export function makeNearest(shape: GridShape): WasmFunction<'i32'> {
       sum.set(found(0)),
       ...errors.slice(1).map((_, index) => sum.set(f32x4.add(sum, found(index + 1)))),
       better.set(f32x4.lt(sum, least)),
-      least.set(v128.select(better, sum, least)),
+      least.set(f32x4.pmin(least, sum)),
       place.set(v128.select(better, i32x4.splat(at), place)),
     ]),
     ...firstOfLeast(least, place, difference),

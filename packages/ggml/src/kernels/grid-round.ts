@@ -14,11 +14,12 @@ export function makeRounding({ dimensions, levels, bits }: GridShape): WasmFunct
   const inverse = fn.parameter(0, 'v128');
   const values = fn.parameter(1, 'i32');
   const codes = fn.local('v128');
+  // ggml halves the difference; halving before it changes no bit.
   const level = (axis: number): V128 => {
-    const scaled = f32x4.sub(f32x4.mul(inverse, v128.loadSplat32(values, 4 * axis)), f32x4.const(1));
-    return clampInteger(nearestInteger(f32x4.mul(f32x4.const(0.5), scaled)), levels - 1);
+    const halved = f32x4.mul(inverse, v128.loadSplat32(values, 4 * axis));
+    return clampInteger(nearestInteger(f32x4.sub(halved, f32x4.const(0.5))), levels - 1);
   };
-  fn.add(codes.set(level(0)));
+  fn.add(inverse.set(f32x4.mul(inverse, f32x4.const(0.5))), codes.set(level(0)));
   for (let axis = 1; axis < dimensions; axis++)
     fn.add(codes.set(v128.or(codes, i32x4.shl(level(axis), bits * axis))));
   fn.add(give(codes));

@@ -1,6 +1,7 @@
 /**
  * @file The types with a kernel of our own. ggml's encoders search scales in scalar code; these do the same operations in the
- * same order for four sub-blocks at a time, so they are several times faster and give the same bytes.
+ * same order for four things at a time (sub-blocks, steps of a search, neighbours, splits), so they are up to several times
+ * faster and give the same bytes.
  */
 import type { TensorType } from '@bitsmith/formats';
 import { makeIq1M } from './iq1-m.js';
