@@ -1,7 +1,8 @@
 /**
  * @file How fast the planner's knapsack is solved, and how close the plans are to the best there is: models of a few hundred
  * tensors and a large mixture of experts, at budgets from 2.3 to 6 bits per weight. A problem's time is the median over
- * repeated solves, in processor time, which other work on the machine hardly changes: the solver has one thread. Gaps are the largest over all problems, against the solver's own proven bound.
+ * repeated solves, in processor time, which other work on the machine hardly changes: the solver has one thread. Gaps are the
+ * largest over all problems, against the solver's own proven bound.
  */
 import { solve } from '@bitsmith/core';
 import { bytesAt, denseModel, type KnapsackModel, mixtureModel } from './lib/knapsack-instances.js';
