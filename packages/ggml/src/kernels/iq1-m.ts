@@ -3,14 +3,14 @@
  * three levels by the best of all splits, each 8 levels are stored as an index into a grid and a shift, and the super-block's
  * scale is fitted at the end, to all weights as they are coded.
  */
-import { indexOf, scaleCode, shifted, clear, merge } from './grid-block.js';
+import { clear, indexOf, merge, scaleCode, shifted, SuperBlockWriter } from './grid-block.js';
 import type { ErrorWeights } from './error-weights.js';
 import * as layout from './grid-layout.js';
 import { makeNearest } from './grid-nearest.js';
 import { gridShapes } from './grids.js';
 import { makeToHalf } from './half.js';
 import { PairSplitSearch, splitTerms } from './iq1-m-split.js';
-import { type Kernel, overRows, sumOfSquares } from './kernel.js';
+import { type Kernel, overRows } from './kernel.js';
 import { SUPER_BLOCK } from './layout.js';
 import { codesOfSplit, DELTA, levelValue, makeSettle, makeSort, makeWeigh } from './ternary.js';
 import { f32, type F32, i32, type I32, type Statement, type ValueType } from './instructions.js';
@@ -136,52 +136,34 @@ function packScales(block: I32, half: I32, codes: (j: number) => I32): Statement
   });
 }
 
+/** Shifts of a sub-block's groups: bits 3 and 7. */
+function packShifts(block: I32, j: number): Statement {
+  const down = i32.load(zero, layout.SHIFTS + 4 * j);
+  const [first, second] = [shifted(i32.and(down, i32.const(2)), 2), shifted(i32.and(down, i32.const(1)), 7)];
+  return merge(block, HIGH_BITS + j, i32.or(first, second));
+}
+
 function makeBlock(
   search: WasmFunction<'i32'>,
   fit: WasmFunction<'f32'>,
   toHalf: WasmFunction<'i32'>,
 ): WasmFunction<null> {
-  const fn = new WasmFunction(['i32', 'i32', 'i32'], null);
-  const [x, importance, target] = [0, 1, 2].map((index) => fn.parameter(index, 'i32'));
-  const [i, half] = [0, 1].map(() => fn.local('i32'));
-  const [sum, largest, scale, d, inverse] = Array.from({ length: 5 }, () => fn.local('f32'));
-  const subBlocks = Array.from({ length: SUB_BLOCKS }, (_, index) => index);
-  fn.add(
-    ...clear(target, BLOCK_BYTES),
-    ...[0, 16, 32, 48, 64, 80, 96, 112].flatMap((place) => clear(i32.const(layout.POINTS + place), 16)),
-    ...sumOfSquares(x, i, sum),
-    sum.set(f32.mul(sum, f32.const(2 / SUPER_BLOCK))),
-    largest.set(f32.const(0)),
-  );
-  for (const j of subBlocks) {
-    const offset = i32.const(4 * j * SIZE);
-    const found = result(search, i32.add(x, offset), i32.add(importance, offset), sum, i32.const(4 * j));
-    fn.add(
-      when(found, packIndices(target, j)),
-      scale.set(f32.load(zero, layout.SCALES + 4 * j)),
-      largest.set(choose(f32.gt(largest, scale), largest, scale)),
-    );
-  }
-  /** Shifts of the groups: bits 3 and 7. */
-  const shifts = subBlocks.map((j) => {
-    const down = i32.load(zero, layout.SHIFTS + 4 * j);
-    const [first, second] = [
-      shifted(i32.and(down, i32.const(2)), 2),
-      shifted(i32.and(down, i32.const(1)), 7),
-    ];
-    return merge(target, HIGH_BITS + j, i32.or(first, second));
+  const block = new SuperBlockWriter({
+    size: SIZE,
+    bytes: BLOCK_BYTES,
+    sigmaFactor: 2,
+    mostScale: LARGEST_SCALE,
   });
-  const code = (j: number): I32 =>
-    scaleCode(LARGEST_SCALE, f32.mul(inverse, f32.load(zero, layout.SCALES + 4 * j)));
-  fn.add(
-    when(f32.ne(largest, f32.const(0)), [
-      d.set(f32.div(largest, f32.const(2 * LARGEST_SCALE + 1))),
-      inverse.set(f32.div(f32.const(1), d)),
-      half.set(result(toHalf, f32.mul(result(fit, x, importance, sum, d), f32.const(FUDGE)))),
-      ...shifts,
-      ...packScales(target, half, code),
-    ]),
-  );
+  const { fn, importance, sigma2, step, subBlocks, target, x } = block;
+  const half = fn.local('i32');
+  const fitted = result(fit, x, importance, sigma2, step);
+  fn.add(...clear(i32.const(layout.POINTS), 8 * SUB_BLOCKS));
+  block.search(search, (j) => packIndices(target, j));
+  block.whereScaled([
+    half.set(result(toHalf, f32.mul(fitted, f32.const(FUDGE)))),
+    ...subBlocks.map((j) => packShifts(target, j)),
+    ...packScales(target, half, (j) => block.scaleCode(j)),
+  ]);
   return fn;
 }
 

@@ -2,27 +2,25 @@
  * @file The kernel of IQ1_S under importance weights: ggml's `quantize_row_iq1_s_impl`. A sub-block of 32 weights is split into
  * three levels by the best of all splits, and each 8 levels are stored as an index into a grid.
  */
-import { clear, indexOf, scaleCode, shifted } from './grid-block.js';
+import { indexOf, shifted, SuperBlockWriter } from './grid-block.js';
 import * as layout from './grid-layout.js';
 import { makeNearest } from './grid-nearest.js';
 import { gridShapes } from './grids.js';
 import { makeToHalf } from './half.js';
 import { prefixSums, SplitSearch } from './iq1-s-split.js';
-import { type Kernel, overRows, sumOfSquares } from './kernel.js';
+import { type Kernel, overRows } from './kernel.js';
 import { SUPER_BLOCK } from './layout.js';
 import { codesOfSplit, DELTA, makeSettle, makeSort, makeWeigh } from './ternary.js';
 import { f32, i32, type I32, type Statement, type ValueType } from './instructions.js';
 import { call, choose, give, result, WasmFunction, when } from './wasm.js';
 
 const SIZE = 32;
-const SUB_BLOCKS = SUPER_BLOCK / SIZE;
 const BLOCK_BYTES = 50;
 /** Block: d, 32 bytes of low bits of indices, a sub-block two bytes of high bits, scale and shift. */
 const INDICES = 2;
 const HIGH_BITS = 34;
 /** `GROUP_MAX_EPS_IQ1_S` */
 const LEAST = 1e-12;
-const LARGEST_SCALE = 7;
 /** What ggml multiplies the super-block's scale by. */
 const FUDGE = 1.125;
 
@@ -76,39 +74,18 @@ function packIndices(block: I32, j: number): Statement[] {
 }
 
 function makeBlock(search: WasmFunction<'i32'>, toHalf: WasmFunction<'i32'>): WasmFunction<null> {
-  const fn = new WasmFunction(['i32', 'i32', 'i32'], null);
-  const [x, importance, target] = [0, 1, 2].map((index) => fn.parameter(index, 'i32'));
-  const [i, bits] = [0, 1].map(() => fn.local('i32'));
-  const [sum, largest, scale, d, inverse] = Array.from({ length: 5 }, () => fn.local('f32'));
-  const subBlocks = Array.from({ length: SUB_BLOCKS }, (_, index) => index);
-  fn.add(
-    ...clear(target, BLOCK_BYTES),
-    ...sumOfSquares(x, i, sum),
-    sum.set(f32.mul(sum, f32.const(2 / SUPER_BLOCK))),
-    largest.set(f32.const(0)),
-  );
-  for (const j of subBlocks) {
-    const offset = i32.const(4 * j * SIZE);
-    const found = result(search, i32.add(x, offset), i32.add(importance, offset), sum, i32.const(4 * j));
-    fn.add(
-      when(found, packIndices(target, j)),
-      scale.set(f32.load(zero, layout.SCALES + 4 * j)),
-      largest.set(choose(f32.gt(largest, scale), largest, scale)),
-    );
-  }
-  const scales = subBlocks.flatMap((j) => [
-    bits.set(scaleCode(LARGEST_SCALE, f32.mul(inverse, f32.load(zero, layout.SCALES + 4 * j)))),
-    bits.set(i32.or(bits, shifted(i32.load(zero, layout.SHIFTS + 4 * j), 3))),
-    i32.store16(target, i32.or(i32.load16U(target, HIGH_BITS + 2 * j), shifted(bits, 12)), HIGH_BITS + 2 * j),
-  ]);
-  fn.add(
-    when(f32.ne(largest, f32.const(0)), [
-      d.set(f32.div(largest, f32.const(2 * LARGEST_SCALE + 1))),
-      i32.store16(target, result(toHalf, f32.mul(d, f32.const(FUDGE)))),
-      inverse.set(f32.div(f32.const(1), d)),
-      ...scales,
+  const block = new SuperBlockWriter({ size: SIZE, bytes: BLOCK_BYTES, sigmaFactor: 2, mostScale: 7 });
+  const { fn, step, subBlocks, target } = block;
+  const bits = fn.local('i32');
+  block.search(search, (j) => packIndices(target, j));
+  block.whereScaled([
+    i32.store16(target, result(toHalf, f32.mul(step, f32.const(FUDGE)))),
+    ...subBlocks.flatMap((j) => [
+      bits.set(i32.or(block.scaleCode(j), shifted(i32.load(zero, layout.SHIFTS + 4 * j), 3))),
+      bits.set(i32.or(shifted(bits, 12), i32.load16U(target, HIGH_BITS + 2 * j))),
+      i32.store16(target, bits, HIGH_BITS + 2 * j),
     ]),
-  );
+  ]);
   return fn;
 }
 

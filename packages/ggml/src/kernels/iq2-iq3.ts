@@ -3,15 +3,15 @@
  * bits.
  */
 import type { ErrorWeights } from './error-weights.js';
-import { clear, indexOf, merge, scaleCode, shifted } from './grid-block.js';
+import { clear, indexOf, merge, shifted, SuperBlockWriter } from './grid-block.js';
 import * as layout from './grid-layout.js';
 import { type GridSearch, gridSteps, makeGridSearch } from './grid-search.js';
 import { type GridName, gridShapes } from './grids.js';
 import { makeToHalf } from './half.js';
-import { type Kernel, overRows, sumOfSquares } from './kernel.js';
+import { type Kernel, overRows } from './kernel.js';
 import { SUPER_BLOCK } from './layout.js';
 import { f32, i32, type I32, type Statement } from './instructions.js';
-import { choose, result, WasmFunction, when } from './wasm.js';
+import { result } from './wasm.js';
 
 interface Format {
   readonly grid: GridName;
@@ -30,55 +30,25 @@ interface Format {
 }
 
 const zero = i32.const(0);
-const LARGEST_SCALE = 15;
 
 function makeKernel(format: Format): Kernel {
-  const { search: settings, sigmaFactor, blockBytes } = format;
+  const { search: settings, sigmaFactor, blockBytes: bytes } = format;
   const toHalf = makeToHalf();
   const { helpers, search } = makeGridSearch(settings);
-  const block = new WasmFunction(['i32', 'i32', 'i32'], null);
-  const [x, importance, target] = [0, 1, 2].map((index) => block.parameter(index, 'i32'));
-  const [i, code, coded] = [0, 1, 2].map(() => block.local('i32'));
-  const [sum, largest, scale, d, inverse] = Array.from({ length: 5 }, () => block.local('f32'));
-  const subBlocks = Array.from({ length: SUPER_BLOCK / settings.size }, (_, index) => index);
-  block.add(
-    ...clear(target, blockBytes),
-    ...sumOfSquares(x, i, sum),
-    sum.set(f32.mul(sum, f32.const(sigmaFactor / SUPER_BLOCK))),
-    largest.set(f32.const(0)),
-    coded.set(zero),
-  );
-  for (const j of subBlocks) {
-    const offset = i32.const(4 * j * settings.size);
-    const found = result(search, i32.add(x, offset), i32.add(importance, offset), sum, i32.const(4 * j));
-    block.add(
-      when(found, [...format.pack(target, j, coded), coded.set(i32.add(coded, i32.const(1)))]),
-      scale.set(f32.load(zero, layout.SCALES + 4 * j)),
-      largest.set(choose(f32.gt(largest, scale), largest, scale)),
-    );
-  }
-  const scales = subBlocks.flatMap((j) => [
-    code.set(scaleCode(LARGEST_SCALE, f32.mul(inverse, f32.load(zero, layout.SCALES + 4 * j)))),
-    format.packScale(target, j, code),
-  ]);
-  block.add(
-    when(
-      f32.ne(largest, f32.const(0)),
-      [
-        d.set(f32.div(largest, f32.const(2 * LARGEST_SCALE + 1))),
-        i32.store16(target, result(toHalf, f32.mul(d, f32.const(format.fudge)))),
-        inverse.set(f32.div(f32.const(1), d)),
-        ...scales,
-      ],
-      format.clears ? clear(target, blockBytes) : [],
-    ),
+  const block = new SuperBlockWriter({ size: settings.size, bytes, sigmaFactor, mostScale: 15 });
+  const { fn, step, subBlocks, target } = block;
+  const [code, coded] = [0, 1].map(() => fn.local('i32'));
+  fn.add(coded.set(zero));
+  block.search(search, (j) => [...format.pack(target, j, coded), coded.set(i32.add(coded, i32.const(1)))]);
+  block.whereScaled(
+    [
+      i32.store16(target, result(toHalf, f32.mul(step, f32.const(format.fudge)))),
+      ...subBlocks.flatMap((j) => [code.set(block.scaleCode(j)), format.packScale(target, j, code)]),
+    ],
+    format.clears ? clear(target, bytes) : [],
   );
   return {
-    functions: overRows([toHalf, ...helpers, search], {
-      encode: block,
-      size: SUPER_BLOCK,
-      bytes: blockBytes,
-    }),
+    functions: overRows([toHalf, ...helpers, search], { encode: fn, size: SUPER_BLOCK, bytes }),
     constants: [{ address: layout.STEPS, values: gridSteps(settings) }],
     grid: format.grid,
     blockSize: SUPER_BLOCK,

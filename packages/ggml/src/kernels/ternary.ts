@@ -111,33 +111,16 @@ export function levelValue(code: I32, axis: I32, delta: F32): F32 {
   return f32.add(f32.fromI32(i32.sub(level, i32.const(1))), delta);
 }
 
-/**
- * `settle(values, scale)`: exchanges points off the grid for neighbours, by the groups' shifts at `DELTAS`; gives the scale
- * that then fits best.
- */
-export function makeSettle(size: number, nearest: WasmFunction<'i32'>): WasmFunction<'f32'> {
-  const fn = new WasmFunction(['i32', 'f32'], 'f32');
-  const x = fn.parameter(0, 'i32');
-  const scale = fn.parameter(1, 'f32');
-  const [entry, moved, code, axis, at] = Array.from({ length: 5 }, () => fn.local('i32'));
-  const [products, squares, level, weighted, delta] = Array.from({ length: 5 }, () => fn.local('f32'));
-  fn.add(moved.set(zero));
-  for (let group = 0; group < size / 8; group++) {
-    const scaled = f32x4.mul(f32x4.splat(scale), shiftedLevels(f32.load(zero, layout.DELTAS + 4 * group)));
-    const place = layout.BEST_FOUND + 4 * group;
-    const neighbour = result(
-      nearest,
-      i32.sub(zero, entry),
-      i32.add(x, i32.const(32 * group)),
-      i32.const(layout.WEIGHTS + 32 * group),
-      scaled,
-    );
-    fn.add(
-      entry.set(i32.load(mapEntry(i32.load(zero, place)), gridShapes.IQ1_S.address)),
-      when(i32.ltS(entry, zero), [moved.set(i32.const(1)), i32.store(zero, neighbour, place)]),
-    );
-  }
-  const sums: Statement[] = Array.from({ length: size / 8 }, (_, group) => [
+/** Sums over a sub-block of value x level and level^2, weighted, for the points at `BEST_FOUND`. */
+function sumsOfPoints(
+  fn: WasmFunction<ValueType | null>,
+  size: number,
+  x: I32,
+  { products, squares }: { readonly products: Local<'f32'>; readonly squares: Local<'f32'> },
+): Statement[] {
+  const [code, axis, at] = Array.from({ length: 3 }, () => fn.local('i32'));
+  const [level, weighted, delta] = Array.from({ length: 3 }, () => fn.local('f32'));
+  const groups = Array.from({ length: size / 8 }, (_, group) => [
     code.set(i32.load(zero, layout.BEST_FOUND + 4 * group)),
     delta.set(f32.load(zero, layout.DELTAS + 4 * group)),
     axis.set(zero),
@@ -148,15 +131,37 @@ export function makeSettle(size: number, nearest: WasmFunction<'i32'>): WasmFunc
       products.set(f32.add(products, f32.mul(weighted, f32.load(i32.add(x, at))))),
       squares.set(f32.add(squares, f32.mul(weighted, level))),
     ]),
-  ]).flat();
+  ]);
+  return [products.set(f32.const(0)), squares.set(f32.const(0)), ...groups.flat()];
+}
+
+/**
+ * `settle(values, scale)`: exchanges points off the grid for neighbours, by the groups' shifts at `DELTAS`; gives the scale
+ * that then fits best.
+ */
+export function makeSettle(size: number, nearest: WasmFunction<'i32'>): WasmFunction<'f32'> {
+  const fn = new WasmFunction(['i32', 'f32'], 'f32');
+  const x = fn.parameter(0, 'i32');
+  const scale = fn.parameter(1, 'f32');
+  const [entry, moved] = [0, 1].map(() => fn.local('i32'));
+  const [products, squares] = [0, 1].map(() => fn.local('f32'));
+  fn.add(moved.set(zero));
+  for (let group = 0; group < size / 8; group++) {
+    const scaled = f32x4.mul(f32x4.splat(scale), shiftedLevels(f32.load(zero, layout.DELTAS + 4 * group)));
+    const place = layout.BEST_FOUND + 4 * group;
+    const values = i32.add(x, i32.const(32 * group));
+    const weights = i32.const(layout.WEIGHTS + 32 * group);
+    const neighbour = result(nearest, i32.sub(zero, entry), values, weights, scaled);
+    fn.add(
+      entry.set(i32.load(mapEntry(i32.load(zero, place)), gridShapes.IQ1_S.address)),
+      when(i32.ltS(entry, zero), [moved.set(i32.const(1)), i32.store(zero, neighbour, place)]),
+    );
+  }
+  const positive = i32.and(f32.gt(products, f32.const(0)), f32.gt(squares, f32.const(0)));
   fn.add(
     when(moved, [
-      products.set(f32.const(0)),
-      squares.set(f32.const(0)),
-      ...sums,
-      when(i32.and(f32.gt(products, f32.const(0)), f32.gt(squares, f32.const(0))), [
-        scale.set(f32.div(products, squares)),
-      ]),
+      ...sumsOfPoints(fn, size, x, { products, squares }),
+      when(positive, [scale.set(f32.div(products, squares))]),
     ]),
     give(scale),
   );
