@@ -51,7 +51,7 @@ async function rowsOfSize(on: Setting, size: Compared, names: readonly SearchNam
     return [
       row({
         ...about,
-        metric: `${name}: mean KL, nats a token; peer: the solver's plan`,
+        metric: `${name}: mean KL, nats a token; peer: the solver's plan${stays(result, size) ? ', which stays' : ''}`,
         ours: loss.klNats,
         peer: solver.klNats,
         ratio,
@@ -66,6 +66,10 @@ async function rowsOfSize(on: Setting, size: Compared, names: readonly SearchNam
 }
 
 const SOLVER = 'solver';
+
+function stays({ hash }: PlanResult, { plan: solver }: Compared): boolean {
+  return hash === solver.hash;
+}
 
 function contestantOf(id: string, { tensors }: Pick<PlanResult, 'tensors'>): Contestant {
   return { id, schemes: new Map(tensors.map(({ tensor, scheme }) => [tensor, scheme as StorageType])) };
