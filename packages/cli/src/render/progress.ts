@@ -40,6 +40,7 @@ const stageNames: Readonly<Record<Stage, string>> = {
   convert: 'Convert',
   calibrate: 'Calibrate',
   measure: 'Measure',
+  refine: 'Refine',
   plan: 'Plan',
   encode: 'Encode',
   verify: 'Verify',

@@ -1,12 +1,16 @@
 /** @file What a plan's choices are priced in: everything quick, and slow groups of schemes where some plan could use them. */
 import type { Calibration } from '../calibrate/calibrate.js';
 import { membersOf, type SchemeGroup } from '../measure/errors/scheme-groups.js';
+import { probeText } from '../measure/gradients/probed-prices.js';
+import { settleEmbedding } from '../measure/settle-embedding.js';
 import type { Wanted } from '../measure/wanted.js';
 import { storedBytes } from '../plan/bytes.js';
+import { type CouplingGroup, expandPicked, mergeCoupled } from '../plan/coupling.js';
 import type { TensorOptions } from '../plan/options.js';
 import { priceOptions, type TensorMeasurement } from '../plan/price.js';
 import type { SchemeId } from '../plan/schemes.js';
-import type { Choice } from '../plan/types.js';
+import { solve } from '../plan/solve.js';
+import type { Candidate, Choice } from '../plan/types.js';
 import { type OpenCandidate, worthMeasuring } from '../plan/worth-measuring.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
@@ -36,7 +40,29 @@ export async function* priceChoices(
     const worth = sizesOf(choices).flatMap((bytes) => [...worthMeasuring(choices, open, bytes, groups)]);
     return new Set([...worth, ...open.filter(always).map(({ tensor }) => tensor)]);
   };
-  return yield* priceTensors(run, model, calibration, search, wanted, options, select);
+  const pricing = yield* priceTensors(run, model, calibration, search, wanted, options, select);
+  const embedding = wanted.find(({ tensor, schemes }) => tensor.role === 'embedding' && schemes.length > 1);
+  if (embedding === undefined) return pricing;
+  const { tensor } = embedding;
+  const usedBy = (measured: readonly TensorMeasurement[]): readonly Candidate[] => {
+    const choices = priceOptions(storage, measured);
+    return sizesOf(choices).flatMap((bytes) => candidateAt(tensor.name, choices, groups, bytes));
+  };
+  const live = { run, model, calibration, text: probeText(search) };
+  return { ...pricing, measured: yield* settleEmbedding(live, tensor, pricing.measured, usedBy) };
+}
+
+/** What the best plan of these bytes stores a tensor as. */
+function candidateAt(
+  tensor: string,
+  choices: readonly Choice[],
+  groups: readonly CouplingGroup[],
+  bytes: number,
+): Candidate {
+  const merged = mergeCoupled(choices, groups);
+  const picked = expandPicked(choices, merged, solve(merged, bytes).picked);
+  const place = choices.findIndex((choice) => choice.tensor === tensor);
+  return choices[place].candidates[picked[place]];
 }
 
 /** Everything that has a choice, and what was locked to something else than it is. */

@@ -35,7 +35,7 @@ export async function* measureByGradient(
 ): Work<readonly PricedTensor[]> {
   return yield* stage('measure', `gradients on ${text.name}`, async function* () {
     const gradients = yield* measureGradients(run, model, text, options);
-    const fisherPrices = yield* probedPrices(run, model, calibration, text, gradients);
+    const fisherPrices = probedPrices(run, model, calibration, text, gradients);
     const pricesOf = (open: readonly Wanted[]) => pricesAsErrors(fisherPrices, open);
     const [first] = schemeGroups;
     const quick = wanted.map(({ tensor, schemes }) => ({

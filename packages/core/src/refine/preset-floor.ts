@@ -148,7 +148,7 @@ async function* compare(
   const text = spreadChunks(search, floorTokens);
   const live = { run, model, calibration, text };
   const names = contestants.map(({ name }) => name).join(' and ');
-  return yield* stage('measure', `the plan beside ${names} on ${text.name}`, async function* () {
+  return yield* stage('refine', `the plan beside ${names} on ${text.name}`, async function* () {
     const schemes = new Map(made.tensors.map(({ tensor, scheme }) => [tensor, scheme as StorageType]));
     const plan = variantOf(model, PLAN, schemes);
     const presets = contestants.map((preset) => variantOf(model, preset.name, preset.schemes));
@@ -162,7 +162,7 @@ async function* compare(
     const tokens = text.chunks.length * text.contextTokens;
     const floor = floorOf(best.preset, losses.get(PLAN) as TrueLoss, best.loss, tokens);
     const { planKlNats, presetKlNats } = floor;
-    const summary = `${formatNats(planKlNats.value)} nats, ${floor.preset} ${formatNats(presetKlNats.value)}`;
+    const summary = `the plan loses ${formatNats(planKlNats.value)} nats, ${floor.preset} ${formatNats(presetKlNats.value)}`;
     return { result: { best: best.preset, floor }, summary, cached };
   });
 }

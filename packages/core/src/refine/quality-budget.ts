@@ -74,7 +74,7 @@ export async function* bytesForQuality(
 ): Work<QualityFit> {
   const { limits } = search;
   const label = `the smallest file with ${limits.map(({ text }) => text).join(' and ')}`;
-  return yield* stage('measure', label, async function* () {
+  return yield* stage('refine', label, async function* () {
     const trail = new Trail(search);
     let next = trail.first();
     let cached = true;

@@ -1,6 +1,14 @@
 /** @file What long work says while it runs. The library never prints: terminal, JSON and web page are readers of these. */
 
-export type Stage = 'download' | 'convert' | 'calibrate' | 'measure' | 'plan' | 'encode' | 'verify';
+export type Stage =
+  | 'download'
+  | 'convert'
+  | 'calibrate'
+  | 'measure'
+  | 'refine'
+  | 'plan'
+  | 'encode'
+  | 'verify';
 
 export type RunEvent =
   | { readonly type: 'stage-start'; readonly stage: Stage; readonly label: string }

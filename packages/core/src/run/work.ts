@@ -45,9 +45,26 @@ export async function* stage<Result>(
 ): Work<Result> {
   const started = performance.now();
   yield { type: 'stage-start', stage: name, label };
-  const { result, summary, cached } = yield* body();
+  const { result, summary, cached } = yield* progressOf(name, body());
   yield { type: 'stage-end', stage: name, seconds: (performance.now() - started) / 1000, cached, summary };
   return result;
+}
+
+/** What is measured inside of a stage is that stage's progress. */
+async function* progressOf<Result>(
+  name: Stage,
+  body: AsyncGenerator<RunEvent, Result, void>,
+): AsyncGenerator<RunEvent, Result, void> {
+  try {
+    for (;;) {
+      const step = await body.next();
+      if (step.done === true) return step.value;
+      const event = step.value;
+      yield event.type === 'progress' ? { ...event, stage: name } : event;
+    }
+  } finally {
+    await body.return(undefined as never);
+  }
 }
 
 /** Runs work to its end and keeps only the result. */

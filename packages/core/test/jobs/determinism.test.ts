@@ -36,7 +36,7 @@ test(
     const cached = again.events.flatMap((event) =>
       event.type === 'stage-end' && event.cached ? [event.stage] : [],
     );
-    expect(cached).toEqual(['calibrate', 'measure', 'measure']);
+    expect(cached).toEqual(['calibrate', 'measure', 'measure', 'refine']);
     expect(first.result.output.byteLength).toBe(first.result.plan.predicted.bytes);
     if (os.availableParallelism() < 2) skip('this machine has one core');
     const two = await run('two', 'two', 2);

@@ -119,7 +119,11 @@ describe('a preset by name', () => {
     const { result, events } = await planned({ preset: 'q3_k_m' });
     expect(result.budget).toEqual({ request: 'preset Q3_K_M', bytes: result.predicted.bytes });
     expect(result.presetFloor).toBeNull();
-    expect(events.filter((event) => event.type === 'stage-start' && event.stage === 'measure')).toEqual([]);
+    expect(
+      events.filter(
+        (event) => event.type === 'stage-start' && (event.stage === 'measure' || event.stage === 'refine'),
+      ),
+    ).toEqual([]);
   });
 
   test('is refused beside a plan, a budget, or what contradicts it', async () => {

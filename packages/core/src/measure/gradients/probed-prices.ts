@@ -31,41 +31,42 @@ const LEAST_SEQUENCES = 4;
 /** Relative spread of true losses about prices, before anything is probed: a probe counts as much as it is surer than that. */
 const PRIOR_SPREAD = 0.15;
 
-/** Measures the probes; the prices themselves follow from what is asked for. */
-export async function* probedPrices(
+export function probedPrices(
   run: RunContext,
   model: SourceModel,
   calibration: Calibration,
   text: TokenizedText,
   gradients: Gradients,
-): AsyncGenerator<RunEvent, PricesOf, void> {
+): PricesOf {
   const pricesOf: PricesOf = (wanted) => gradientPrices(run, model, calibration, gradients, wanted);
-  const embedding = model.tensors.find(({ role }) => role === 'embedding');
-  const schemes = embedding === undefined ? [] : probeSchemes(embedding);
-  if (embedding === undefined || schemes.length === 0) return pricesOf;
-  const least = Math.max(LEAST_SEQUENCES, Math.ceil(PROBE_TOKENS / text.contextTokens));
-  const probed = spreadSamples(text, Math.min(gradients.paths.length, least));
-  const variants = schemes.map((scheme): Variant => ({
-    id: scheme,
-    changes: [{ tensor: embedding.name, change: { kind: 'scheme', scheme } }],
-  }));
-  const losses = yield* gatherVariants(
-    { run, model, calibration, text: probed },
-    variants,
-    'probes of the embedding',
-  );
-  const prices = yield* pricesOf([{ tensor: embedding, schemes }]);
-  const points = schemes.flatMap((scheme, index): Point[] => {
-    const price = prices.values[0].get(scheme) ?? null;
-    return price === null ? [] : pointOf(price, losses.values[index]);
-  });
   return async function* (wanted) {
-    const { values, cached } = yield* pricesOf(wanted);
-    const corrected = wanted.map(({ tensor }, index) =>
-      tensor.name === embedding.name ? correct(values[index], points) : values[index],
-    );
-    return { values: corrected, cached: cached && losses.cached };
+    const prices = yield* pricesOf(wanted);
+    const place = wanted.findIndex(({ tensor }) => tensor.role === 'embedding');
+    const schemes = place < 0 ? [] : probeSchemes(wanted[place].tensor);
+    if (schemes.length === 0) return prices;
+    const { tensor } = wanted[place];
+    const variants = schemes.map((scheme): Variant => ({
+      id: scheme,
+      changes: [{ tensor: tensor.name, change: { kind: 'scheme', scheme } }],
+    }));
+    const live = { run, model, calibration, text: probeText(text, gradients.paths.length) };
+    const losses = yield* gatherVariants(live, variants, 'probes of the embedding');
+    const probed = yield* pricesOf([{ tensor, schemes }]);
+    const points = schemes.flatMap((scheme, index): Point[] => {
+      const price = probed.values[0].get(scheme) ?? null;
+      return price === null ? [] : pointOf(price, losses.values[index]);
+    });
+    return {
+      values: prices.values.with(place, correct(prices.values[place], points)),
+      cached: prices.cached && losses.cached && probed.cached,
+    };
   };
+}
+
+/** A few sequences spread over the text: of those that gradients are taken of, where these are as many. */
+export function probeText(text: TokenizedText, most: number = text.chunks.length): TokenizedText {
+  const least = Math.max(LEAST_SEQUENCES, Math.ceil(PROBE_TOKENS / text.contextTokens));
+  return spreadSamples(text, Math.min(most, text.chunks.length, least));
 }
 
 function probeSchemes(tensor: ModelTensor): readonly SchemeId[] {
@@ -80,7 +81,10 @@ export interface Point {
 }
 
 /** None where there is no loss to compare. */
-export function pointOf({ klNats }: FisherPrice, loss: Pick<TrueLoss, 'klNats' | 'standardError'>): Point[] {
+export function pointOf(
+  { klNats }: Pick<FisherPrice, 'klNats'>,
+  loss: Pick<TrueLoss, 'klNats' | 'standardError'>,
+): Point[] {
   if (!(klNats > 0 && loss.klNats > 0)) return [];
   const trust = PRIOR_SPREAD ** 2 / (PRIOR_SPREAD ** 2 + (loss.standardError / loss.klNats) ** 2);
   return [{ klNats, factor: 1 + trust * (loss.klNats / klNats - 1) }];

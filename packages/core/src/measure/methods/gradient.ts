@@ -16,7 +16,7 @@ export async function* gradientScores(input: MethodInput): Work<Score[]> {
   const { run, model, calibration, gradientText: text, samples, memoryBytes, wanted } = input;
   return yield* stage('measure', `gradients on ${text.name}`, async function* () {
     const gradients = yield* measureGradients(run, model, text, { samples, memoryBytes });
-    const pricesOf = yield* probedPrices(run, model, calibration, text, gradients);
+    const pricesOf = probedPrices(run, model, calibration, text, gradients);
     const prices = yield* pricesOf(wanted);
     const scores = scoresOfPrices('gradient', wanted, prices.values);
     const summary = `${describeGradients(gradients, text)}, ${scores.length.toLocaleString('en')} scores`;

@@ -42,7 +42,7 @@ export interface EvolveInput {
  */
 export async function* evolve(input: EvolveInput): Work<{ assignment: Assignment; record: EvolveRecord }> {
   const settings = evolveSettings(input.options);
-  return yield* stage('measure', `plans by evolution on ${input.text.name}`, async function* () {
+  return yield* stage('refine', `plans by evolution on ${input.text.name}`, async function* () {
     const search = new Evolution(input, settings);
     const result = yield* search.run();
     const { verdict, history, evaluations, tokens } = result.record;

@@ -45,7 +45,7 @@ const CHECK_SHARE = 1 / 16;
  */
 export async function* gradual(input: GradualInput): Work<{ assignment: Assignment; record: GradualRecord }> {
   const settings = gradualSettings(input.options);
-  return yield* stage('measure', `a gradual descent on ${input.text.name}`, async function* () {
+  return yield* stage('refine', `a gradual descent on ${input.text.name}`, async function* () {
     const { live, space, plan, text, maxKlNats = null } = input;
     const ledger = new PlanLedger(live, space.choices);
     const { searchTokens } = settings;
