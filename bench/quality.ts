@@ -57,7 +57,8 @@ async function compareOn(about: ModelCase, location: string): Promise<Row[]> {
   if (also.length > 0 && judged.length > 0) {
     rows.push(...(await follow(inRun({ home, threads: THREADS }, (run) => alsoRows(run, on, judged, also)))));
   }
-  return [...rows, ...(await searchRows(on, judged, searches))];
+  if (searches.length > 0) rows.push(...(await searchRows(on, judged, searches)));
+  return rows;
 }
 
 async function compareFiles(on: Setting, presets: ModelCase['presets']): Promise<Compared[]> {
