@@ -17,6 +17,7 @@ import {
   type PlanFile,
   planFromFile,
   planFromPreset,
+  type PresetName,
   presetNamed,
   priceOptions,
   readPlanFile,
@@ -42,9 +43,10 @@ import {
   type PlanSpace,
   type QualityCorrection,
 } from './plan-for-quality.js';
-import { type FrameOptions, openFrame, parseFrame } from './plan-frame.js';
+import { type Frame, type FrameOptions, openFrame, parseFrame } from './plan-frame.js';
 import { priceChoices } from './price-choices.js';
 import { type Pricing, type PricingOptions, refuseBadPricing } from './pricing.js';
+import { refuseBesidePlan } from './refuse-beside-plan.js';
 import { calibrationFor, prepareTexts, type RunTexts } from './texts.js';
 import { budgetFor, givenWishes, readWishes, type WishOptions, type Wishes } from './wishes.js';
 
@@ -116,13 +118,13 @@ export async function* planModel(
   const asked = parseFrame(options, output, container);
   const preset = options.preset === undefined ? null : parsePresetName(options.preset);
   const given = options.planFile !== undefined || preset !== null;
-  if (given) refuseBudgetBesidePlan(options);
+  if (given) refuseBesidePlan(options);
   const byHand = options.tensors !== undefined && givenWishes(options).length === 0;
   const wishes = given ? null : byHand ? NO_WISHES : readWishes(options);
   refuseBadPricing(options);
   refuseBadSearch(options);
   const frame = yield* openFrame(run, options, asked);
-  const { model, storage, groups, locks } = frame;
+  const { model, storage } = frame;
   if (wishes === NO_WISHES) refuseOpenTensors(storage);
   const planFile = options.planFile === undefined ? null : await loadPlanFile(options.planFile, model);
   if (asked.inGguf) refuseNotGguf(demandsOfFile(planFile));
@@ -131,64 +133,84 @@ export async function* planModel(
   const texts = await prepareTexts(run, model, frame.corpus, options);
   const calibration = yield* calibrationFor(run, model, texts, options);
 
-  const source = { name: model.name, sha256: model.sha256 };
-  const finished = async (
-    made: Plan,
-    pricing: Pricing | null = null,
-    quality: PlannedQuality | null = null,
-    searched: SearchRecord | null = null,
-  ): Promise<PlannedModel> => {
-    await savePlan(made, model, options);
-    const schemes = made.tensors.map(({ scheme }) => scheme as StorageType);
-    return { model, calibration, texts, plan: made, schemes, pricing, quality, search: searched };
-  };
-  if (planFile !== null) {
-    const made = planFromFile({
-      source,
-      file: planFile,
-      tensors: model.tensors,
-      headerBytes: frame.headerBytes,
-      locks,
-      groups,
-    });
-    return finished(made);
-  }
-  if (preset !== null) {
-    const named = presetNamed(preset, await presetRecipes(run, model), frame);
-    return finished(planFromPreset({ source, preset: named, storage, headerBytes: frame.headerBytes }));
-  }
-  const { sizes, limits } = wishes as Wishes;
+  const prepared: Prepared = { run, frame, options, texts, calibration };
+  if (planFile !== null) return await finished(prepared, fromFile(prepared, planFile));
+  if (preset !== null) return await finished(prepared, await fromPreset(prepared, preset));
+  return yield* solved(prepared, wishes as Wishes, budget as Budget);
+}
+
+/** What every way to a plan starts from. */
+interface Prepared {
+  readonly run: RunContext;
+  readonly frame: Frame;
+  readonly options: PlanOptions;
+  readonly texts: RunTexts;
+  readonly calibration: Calibration;
+}
+
+const sourceOf = ({ frame: { model } }: Prepared): Plan['source'] => ({
+  name: model.name,
+  sha256: model.sha256,
+});
+
+function fromFile(prepared: Prepared, file: PlanFile): Plan {
+  const { model, headerBytes, locks, groups } = prepared.frame;
+  return planFromFile({
+    source: sourceOf(prepared),
+    file,
+    tensors: model.tensors,
+    headerBytes,
+    locks,
+    groups,
+  });
+}
+
+async function fromPreset(prepared: Prepared, name: PresetName): Promise<Plan> {
+  const { run, frame } = prepared;
+  const { model, storage, headerBytes } = frame;
+  const preset = presetNamed(name, await presetRecipes(run, model), frame);
+  return planFromPreset({ source: sourceOf(prepared), preset, storage, headerBytes });
+}
+
+/** Prices, the knapsack, and what true losses make of its plan. */
+async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Budget): Work<PlannedModel> {
+  const { run, frame, options, texts, calibration } = prepared;
+  const { storage, groups, headerBytes } = frame;
+  const { search } = texts;
   const byRules = options.method === 'rules';
-  const search = texts.search;
-  const most = (budget as Budget).dataBytes;
-  const sizesOf = (known: readonly Choice[]): readonly number[] => likelySizes(limits, known, groups, most);
+  const sizesOf = (known: readonly Choice[]): readonly number[] =>
+    likelySizes(limits, known, groups, budget.dataBytes);
   const pricing = byRules ? null : yield* priceChoices(run, frame, { calibration, search, sizesOf }, options);
   const choices = priceOptions(storage, pricing?.measured ?? rulePrices(storage));
   let searched: SearchRecord | null = null;
   const solveWithin = async function* (space: PlanSpace): Work<Plan> {
-    let made = makePlan({ source, groups, ...space, headerBytes: frame.headerBytes });
-    if (byRules) made = asRulePlan(made, storage, frame.headerBytes);
-    const refined = yield* searchPlan(run, made, { ...frame, ...space, calibration, search, options });
+    const best = makePlan({ source: sourceOf(prepared), groups, ...space, headerBytes });
+    const made = byRules ? asRulePlan(best, storage, headerBytes) : best;
+    const within = { ...frame, ...space, calibration, search };
+    const refined = yield* searchPlan(run, made, { ...within, options });
     searched = refined.record;
-    const { floorTokens } = options;
-    return yield* withPresetFloor(run, refined.plan, {
-      ...frame,
-      ...space,
-      calibration,
-      search,
-      floorTokens,
-    });
+    return yield* withPresetFloor(run, refined.plan, { ...within, floorTokens: options.floorTokens });
   };
-  const request = { ...frame, run, calibration, search, choices, budget: budget as Budget, limits };
   const sizeRequest = sizes.length === 0 ? null : sizes.map(({ text }) => text).join(' and ');
   const { qualityTokens } = options;
+  const request = { ...frame, run, calibration, search, choices, budget, limits, sizeRequest, qualityTokens };
   const planFor = async function* (correction: QualityCorrection): Work<PlannedModel> {
-    const quality = { ...request, sizeRequest, qualityTokens };
-    const { plan: made, fit } = yield* planForQuality(quality, correction, solveWithin);
-    const meeting = limits.length === 0 ? null : { limits, fit, correction, again: planFor };
-    return await finished(made, pricing, meeting, searched);
+    const { plan: made, fit } = yield* planForQuality(request, correction, solveWithin);
+    const quality = limits.length === 0 ? null : { limits, fit, correction, again: planFor };
+    return await finished(prepared, made, { pricing, quality, search: searched });
   };
   return yield* planFor(NO_CORRECTION);
+}
+
+/** Saves the plan where that was asked for. */
+async function finished(
+  { frame: { model }, options, texts, calibration }: Prepared,
+  made: Plan,
+  how: Pick<PlannedModel, 'pricing' | 'quality' | 'search'> = { pricing: null, quality: null, search: null },
+): Promise<PlannedModel> {
+  await savePlan(made, model, options);
+  const schemes = made.tensors.map(({ scheme }) => scheme as StorageType);
+  return { model, calibration, texts, plan: made, schemes, ...how };
 }
 
 /** A plan by hand: no budget is needed where nothing is left to choose. */
@@ -215,64 +237,6 @@ function demandsOfFile(file: PlanFile | null): SchemeDemand[] {
     scheme,
     where: `plan file, line ${file?.lines.get(tensor)}: ${tensor}`,
   }));
-}
-
-/** A plan file or a preset has its own size: a budget beside it would be passed over in silence. */
-function refuseBudgetBesidePlan(options: PlanOptions): void {
-  refuseFloorsBesidePlan(options);
-  if (options.planFile !== undefined && options.preset !== undefined) {
-    throw new BitsmithError(
-      'arguments',
-      'PRESET_BESIDE_PLAN',
-      `expected a plan file or a preset, found both: --plan ${options.planFile} --preset ${options.preset}`,
-      { suggestion: 'Leave one of them out.' },
-    );
-  }
-  refuseSchemesBesidePlan(options);
-  refuseSearchBesidePlan(options);
-  const given = givenWishes(options);
-  if (given.length === 0) return;
-  const flags = given.join(' ');
-  throw new BitsmithError(
-    'arguments',
-    'BUDGET_BESIDE_PLAN',
-    `expected a plan file, a preset or a budget, found two of them: ${flags}`,
-    {
-      suggestion:
-        'Leave the budget out to take the plan or preset as it is, or keep the budget alone to make a new plan.',
-    },
-  );
-}
-
-/** What a plan file says is decided: a floor beside it would be passed over in silence. */
-function refuseFloorsBesidePlan({ floors = [] }: PlanOptions): void {
-  if (floors.length === 0) return;
-  throw new BitsmithError(
-    'arguments',
-    'FLOOR_BESIDE_PLAN',
-    `expected a plan file, a preset or floors, found two of them: ${floors.map((floor) => `--floor ${floor}`).join(' ')}`,
-    { suggestion: 'Leave the floors out and edit the plan file, or make a new plan with them.' },
-  );
-}
-
-function refuseSchemesBesidePlan({ schemes }: PlanOptions): void {
-  if (schemes === undefined) return;
-  throw new BitsmithError(
-    'arguments',
-    'SCHEMES_BESIDE_PLAN',
-    `expected a plan file or schemes to choose from, found both: --schemes ${schemes.join(',')}`,
-    { suggestion: 'Leave --schemes out and edit the plan file, or make a new plan with them.' },
-  );
-}
-
-function refuseSearchBesidePlan({ search = 'none' }: PlanOptions): void {
-  if (search === 'none') return;
-  throw new BitsmithError(
-    'arguments',
-    'SEARCH_BESIDE_PLAN',
-    `expected a plan file, a preset or a search, found two of them: --search ${search}`,
-    { suggestion: 'Leave --search out to take the plan as it is, or give a budget to search within.' },
-  );
 }
 
 async function loadPlanFile(file: string, model: SourceModel): Promise<ReturnType<typeof readPlanFile>> {

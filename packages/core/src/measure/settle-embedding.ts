@@ -39,7 +39,7 @@ export async function* settleEmbedding(
     async function* () {
       let measured = begun;
       let cached = true;
-      const found: string[] = [];
+      const found: Settled[] = [];
       for (let round = 0; round < MOST_ROUNDS; round++) {
         const open = openIn(measured);
         if (open.length === 0) break;
@@ -56,17 +56,29 @@ export async function* settleEmbedding(
           settled.add(scheme);
           const [point] = pointOf({ klNats }, losses.values[index]);
           if (point !== undefined) factors.set(scheme, point.factor);
-          found.push(
-            `${scheme} ${formatNats(losses.values[index].klNats)} nats, priced ${formatNats(klNats)}`,
-          );
+          found.push({ scheme, priced: klNats, klNats: losses.values[index].klNats });
         }
         measured = measured.map((each) =>
           each.tensor.name === embedding.name ? { ...each, errors: scaled(each.errors, factors) } : each,
         );
       }
-      return { result: measured, summary: found.join('; '), cached };
+      return { result: measured, summary: describe(found), cached };
     },
   );
+}
+
+interface Settled {
+  readonly scheme: string;
+  readonly priced: number;
+  readonly klNats: number;
+}
+
+/** Those farthest from their prices, by name. */
+function describe(found: readonly Settled[]): string {
+  const distance = ({ priced, klNats }: Settled): number => Math.abs(Math.log(klNats / priced));
+  const [worst] = found.toSorted((a, b) => distance(b) - distance(a));
+  const told = `${worst.scheme} ${formatNats(worst.klNats)} nats, priced ${formatNats(worst.priced)}`;
+  return found.length === 1 ? `embedding in ${told}` : `embedding in ${found.length} schemes; ${told}`;
 }
 
 function scaled(
