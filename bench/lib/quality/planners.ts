@@ -21,8 +21,9 @@ import {
   type StorageType,
   type Work,
 } from '@bitsmith/core';
+import { hullPlan } from './hull-plan.js';
 import { choicesOf, type Prices, wantedOf } from './prices.js';
-import { hullPlan, rowNormalisedChoices } from './row-normalised.js';
+import { rowNormalisedChoices } from './row-normalised.js';
 import type { Setting } from './setting.js';
 
 export const plannerNames = ['k-quants', 'rules', 'activation', 'one-at-a-time', 'row-normalised'] as const;
