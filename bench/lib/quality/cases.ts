@@ -24,8 +24,10 @@ export interface ModelCase {
   readonly contextTokens: number;
   /** Of the importance matrix. */
   readonly calibrationTokens: number;
-  /** Of the report text that files are compared on; null: all of it. */
-  readonly reportTokens: number | null;
+  /** Of the report text that files are compared on; Infinity: all of it. */
+  readonly reportTokens: number;
+  /** The same where a preset is only shown. */
+  readonly shownTokens: number;
   /** Of the report text that plans are compared on in the live model, spread over it. */
   readonly liveTokens: number;
   /** Of the search text: single tensors put in schemes one at a time. */
@@ -42,7 +44,8 @@ export const bundledCase: ModelCase = {
   presets: [...judged, ...shown],
   contextTokens: 256,
   calibrationTokens: 32_768,
-  reportTokens: null,
+  reportTokens: Infinity,
+  shownTokens: 16_384,
   liveTokens: 16_384,
   singleTokens: 2048,
   floorTokens: 4096,
@@ -56,6 +59,7 @@ export const smollm2Case: ModelCase = {
   contextTokens: 128,
   calibrationTokens: 8192,
   reportTokens: 2048,
+  shownTokens: 2048,
   liveTokens: 1024,
   singleTokens: 512,
   floorTokens: 512,

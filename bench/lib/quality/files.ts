@@ -48,32 +48,53 @@ export async function comparePreset(
   say(`  llama.cpp: ${bytes.toLocaleString('en')} bytes, ${seconds.toFixed(1)} s`);
   const made = await follow(quantize({ ...on.job, size: bytes, output: ours, verify: false }));
   await refuseOtherImportance(on, ours);
-  const [one, other] = [await score(on, ours), await score(on, theirs)];
-  const { ratio, standardError } = ratioOfMeans(chunkMeans(one), chunkMeans(other));
-  const [ourKl, theirKl] = [one, other].map(({ evaluation }) => evaluation.klNats);
-  say(`  mean KL ${ourKl.mean.value.toFixed(6)}, llama.cpp's ${theirKl.mean.value.toFixed(6)}`);
-  const about = { case: `${on.about.name} ${name}` };
-  const pair = (metric: string, mine: number, its: number, bar?: Bar): Row =>
-    row({ ...about, metric: `  ${metric}`, ours: mine, peer: its, bar });
-  const rows = [
+  const tokens = most === null ? on.about.shownTokens : on.about.reportTokens;
+  const [one, other] = [await score(on, ours, tokens), await score(on, theirs, tokens)];
+  const [ourKl, theirKl] = [one, other].map(({ evaluation }) => evaluation.klNats.mean.value);
+  say(`  mean KL ${ourKl.toFixed(6)}, llama.cpp's ${theirKl.toFixed(6)}`);
+  const { byteLength, bitsPerWeight } = made.output;
+  const rows = rowsOf(`${on.about.name} ${name}`, most, {
+    ours: { ...one, byteLength, bitsPerWeight },
+    theirs: { ...other, byteLength: bytes, bitsPerWeight: await bitsPerWeightOf(on, theirs) },
+  });
+  return { preset, rows, bytes, plan: made.plan };
+}
+
+interface Scored extends ScoredEvaluation {
+  readonly byteLength: number;
+  readonly bitsPerWeight: number;
+}
+
+function rowsOf(
+  about: string,
+  most: PresetCase['most'],
+  { ours, theirs }: { readonly ours: Scored; readonly theirs: Scored },
+): Row[] {
+  const { ratio, standardError } = ratioOfMeans(chunkMeans(ours), chunkMeans(theirs));
+  const pair = (metric: string, valueOf: (file: Scored) => number, bar?: Bar): Row =>
+    row({ case: about, metric: `  ${metric}`, ours: valueOf(ours), peer: valueOf(theirs), bar });
+  return [
     row({
-      ...about,
+      case: about,
       metric: 'mean KL of the file, nats a token',
-      ours: ourKl.mean.value,
-      peer: theirKl.mean.value,
+      ours: ours.evaluation.klNats.mean.value,
+      peer: theirs.evaluation.klNats.mean.value,
       ratio,
       standardError,
       bar: most === null ? undefined : { of: 'ratio', most },
     }),
-    pair('its standard error', ourKl.mean.standardError, theirKl.mean.standardError),
-    pair('99.9 % KL', ourKl.p999, theirKl.p999),
-    pair('perplexity', one.evaluation.output.perplexity.value, other.evaluation.output.perplexity.value),
-    pair('file bytes', made.output.byteLength, bytes, most === null ? undefined : BYTES),
-    row({ ...about, metric: "  file bytes less the preset's", ours: made.output.byteLength - bytes }),
-    pair('bits per weight', made.output.bitsPerWeight, await bitsPerWeight(on, theirs)),
-    row({ ...about, metric: '  positions scored', ours: one.scores.klNats.length }),
+    pair('its standard error', ({ evaluation }) => evaluation.klNats.mean.standardError),
+    pair('99.9 % KL', ({ evaluation }) => evaluation.klNats.p999),
+    pair('perplexity', ({ evaluation }) => evaluation.output.perplexity.value),
+    pair('file bytes', ({ byteLength }) => byteLength, most === null ? undefined : BYTES),
+    row({
+      case: about,
+      metric: "  file bytes less the preset's",
+      ours: ours.byteLength - theirs.byteLength,
+    }),
+    pair('bits per weight', (file) => file.bitsPerWeight),
+    row({ case: about, metric: '  positions scored', ours: ours.scores.klNats.length }),
   ];
-  return { preset, rows, bytes, plan: made.plan };
 }
 
 /** The comparison is of plans: both files must come of one importance matrix. */
@@ -91,9 +112,8 @@ async function refuseOtherImportance({ calibration }: Setting, file: string): Pr
 }
 
 /** Source and file on the report text. */
-async function score({ about, job }: Setting, file: string): Promise<ScoredEvaluation> {
+async function score({ job }: Setting, file: string, tokens: number): Promise<ScoredEvaluation> {
   const { contextTokens, home, threads } = job;
-  const tokens = about.reportTokens ?? undefined;
   return follow(evaluate({ source: job.model, output: file, home, threads, contextTokens, tokens }));
 }
 
@@ -109,7 +129,7 @@ function chunkMeans({ evaluation, scores }: ScoredEvaluation): number[] {
   );
 }
 
-async function bitsPerWeight({ model }: Setting, file: string): Promise<number> {
+async function bitsPerWeightOf({ model }: Setting, file: string): Promise<number> {
   const input = await FileInput.open(file);
   try {
     const { tensors } = await readGguf(input);
