@@ -123,7 +123,7 @@ describe('an analysis', () => {
 
   test('says what mixed precision can gain over one scheme', async () => {
     const schemes = ['Q2_K', 'Q3_K', 'Q4_K'];
-    const { result } = await analysed({ home, method: 'rtn', schemes });
+    const { result } = await analysed({ home, method: 'gradient', schemes, plans: 0 });
     expect(result.gains.map(({ uniformScheme }) => uniformScheme)).toEqual(schemes);
     for (const { uniformScheme, uniformKlNats, mixedKlNats, ratio } of result.gains) {
       const sum = result.tensors.reduce((total, { prices }) => total + prices[uniformScheme], 0);
@@ -257,7 +257,7 @@ type Line =
 
 describe.skipIf(noSignals)('an analysis that is killed (needs signals)', () => {
   const start = (home: string, onLine?: (line: Line) => void) =>
-    startEntry<Line>('analyze', { ...small, home }, { onLine });
+    startEntry<Line>('analyze', { ...small, home, method: 'variance,noise,upgrade', plans: 0 }, { onLine });
   let undisturbed: readonly Line[];
   let measurements: number;
 

@@ -5,7 +5,7 @@ import { quantize } from '../../src/jobs/quantize.js';
 import type { RunEvent, Stage } from '../../src/run/events.js';
 import { hashOf, runJob } from '../support/jobs.js';
 import { childrenOf, isAlive } from '../support/processes.js';
-import { places, smallRun } from '../support/small-run.js';
+import { places, leanRun } from '../support/small-run.js';
 
 const freshPlace = await places();
 let reference: string;
@@ -17,7 +17,7 @@ const stages = ['convert', 'calibrate', 'measure', 'encode', 'verify'] as const 
 
 beforeAll(async () => {
   const place = await freshPlace();
-  await runJob(quantize({ ...smallRun, ...place }));
+  await runJob(quantize({ ...leanRun, ...place }));
   reference = await hashOf(place.output);
 }, 300_000);
 
@@ -33,13 +33,13 @@ describe('an aborted run', () => {
         if (event.type === 'stage-start' && event.stage === stage)
           setTimeout(() => controller.abort(reason), 20);
       };
-      const job = quantize({ ...smallRun, ...place, signal: controller.signal });
+      const job = quantize({ ...leanRun, ...place, signal: controller.signal });
       await expect(runJob(job, abort)).rejects.toBe(reason);
       expect(engines()).toEqual([]);
       expect(await readdir(path.dirname(place.output))).toEqual([]);
       // Runs that end anywhere continue to the same bytes: the tests that kill show it; here for the costliest stage.
       if (stage !== 'encode') return;
-      await runJob(quantize({ ...smallRun, ...place }));
+      await runJob(quantize({ ...leanRun, ...place }));
       expect(await hashOf(place.output)).toBe(reference);
     },
   );
@@ -47,7 +47,7 @@ describe('an aborted run', () => {
   test('before it began: nothing is started', async () => {
     const place = await freshPlace();
     const reason = new Error('enough');
-    const job = quantize({ ...smallRun, ...place, signal: AbortSignal.abort(reason) });
+    const job = quantize({ ...leanRun, ...place, signal: AbortSignal.abort(reason) });
     await expect(runJob(job)).rejects.toBe(reason);
     expect(await readdir(path.dirname(place.home))).toEqual(['out']);
   });
@@ -58,7 +58,7 @@ test.each(stages)(
   { timeout: 120_000 },
   async (stage) => {
     const place = await freshPlace();
-    for await (const event of quantize({ ...smallRun, ...place })) {
+    for await (const event of quantize({ ...leanRun, ...place })) {
       if (event.type === 'stage-start' && event.stage === stage) break;
     }
     // Work that lost its reader must not start an engine again, however it takes its end.
@@ -75,7 +75,7 @@ test(
     const place = await freshPlace();
     const second = { ...place, output: path.join(path.dirname(place.output), 'second.gguf') };
     const outcomes = await Promise.allSettled(
-      [place, second].map((each) => runJob(quantize({ ...smallRun, ...each }))),
+      [place, second].map((each) => runJob(quantize({ ...leanRun, ...each }))),
     );
     for (const outcome of outcomes) {
       if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'RUN_IN_PROGRESS' });

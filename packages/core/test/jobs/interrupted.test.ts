@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { hashOf, orator, snapshot } from '../support/jobs.js';
 import { groupGone } from '../support/processes.js';
 import { randomFrom } from '../support/random.js';
-import { type Line, noSignals, type Place, places, smallRun, startProgram } from '../support/small-run.js';
+import { type Line, noSignals, type Place, places, leanRun, startProgram } from '../support/small-run.js';
 
 const KILLS = 20;
 const freshPlace = await places();
@@ -27,7 +27,7 @@ async function runUninterrupted(): Promise<Reference> {
   const started = performance.now();
   const seen: { line: Line; at: number }[] = [];
   const { ended } = startProgram(
-    { ...smallRun, ...place },
+    { ...leanRun, ...place },
     { onLine: (line) => seen.push({ line, at: performance.now() }) },
   );
   await ended;
@@ -60,7 +60,7 @@ async function runAndKill(place: Place, random: () => number): Promise<boolean> 
   };
   const arm = (): void => void (timer ??= setTimeout(kill, delay));
   const program = startProgram(
-    { ...smallRun, ...place },
+    { ...leanRun, ...place },
     { onLine: (line) => stretch?.begins(line) === true && arm() },
   );
   if (stretch === undefined) arm();
@@ -102,7 +102,7 @@ describe.skipIf(noSignals)('a run that is killed (needs signals)', () => {
           kills++;
           await expectNothingHalfWritten(place);
         }
-        const lines = await startProgram({ ...smallRun, ...place }).ended;
+        const lines = await startProgram({ ...leanRun, ...place }).ended;
         expect(lines.at(-1)).toMatchObject({ type: 'result', sha256: reference.sha256 });
         expect(await hashOf(place.output)).toBe(reference.sha256);
         expect(await readdir(path.join(place.home, 'work'))).toEqual([]);
@@ -115,7 +115,7 @@ describe.skipIf(noSignals)('a run that is killed (needs signals)', () => {
     const place = await freshPlace();
     const encoded = new Set<string>();
     const program = startProgram(
-      { ...smallRun, ...place },
+      { ...leanRun, ...place },
       {
         onLine: (line) => {
           if (line.type !== 'progress' || line.stage !== 'encode') return;
@@ -129,7 +129,7 @@ describe.skipIf(noSignals)('a run that is killed (needs signals)', () => {
     const journal = (await readdir(work)).find((name) => name.endsWith('.journal')) as string;
     const complete = (await readFile(path.join(work, journal), 'utf8')).split('\n').slice(0, -1);
     expect(complete.length).toBeGreaterThanOrEqual(30);
-    const lines = await startProgram({ ...smallRun, ...place }).ended;
+    const lines = await startProgram({ ...leanRun, ...place }).ended;
     const again = lines.flatMap((line) =>
       line.type === 'progress' && line.stage === 'encode' ? [line.item] : [],
     );

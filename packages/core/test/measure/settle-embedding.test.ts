@@ -1,34 +1,76 @@
+import path from 'node:path';
 import { expect, test } from 'vitest';
-import { plan } from '../../src/jobs/plan.js';
-import { orator, runJob } from '../support/jobs.js';
-import { smallRun } from '../support/small-run.js';
+import { adoptCalibration } from '../../src/calibrate/calibrate.js';
+import { pointOf } from '../../src/measure/gradients/probed-prices.js';
+import { measureVariants } from '../../src/measure/live/variants.js';
+import { settleEmbedding } from '../../src/measure/settle-embedding.js';
+import { openModel } from '../../src/model/open.js';
+import type { TensorMeasurement } from '../../src/plan/price.js';
+import { inRun } from '../../src/run/context.js';
+import { loadCorpus } from '../../src/text/corpus.js';
+import { firstChunks, tokenizeTexts } from '../../src/text/tokenize.js';
+import { golden, orator, runJob } from '../support/jobs.js';
 import { temporaryFolder } from '../support/temporary.js';
 
-test('the embedding costs what it was measured to cost in the scheme that the plan gives it', async () => {
-  const home = await temporaryFolder();
-  const locks = [String.raw`^blk\.|^output=keep`];
-  // With all else kept, room for the embedding in about a bit and a half.
-  const options = {
-    ...smallRun,
-    model: orator,
-    home,
-    locks,
-    size: 15_050_000,
-    samples: 4,
-    method: 'gradient' as const,
-  };
-  const { result, events } = await runJob(plan(options));
-  const summary = events
-    .flatMap((event) => (event.type === 'stage-end' ? [event.summary] : []))
-    .find((text) => text.includes('priced'));
-  const embedding = result.tensors.find(({ tensor }) => tensor === 'token_embd.weight');
-  const told = new RegExp(`${embedding?.scheme} ([\\d.e-]+) nats, priced ([\\d.e-]+)`).exec(summary ?? '');
-  const [loss, price] = [Number(told?.[1]), Number(told?.[2])];
-  expect(loss).toBeGreaterThan(0);
-  expect(embedding?.klNats).toBeGreaterThan(0.98 * Math.min(loss, price));
-  expect(embedding?.klNats).toBeLessThan(1.02 * Math.max(loss, price));
-  // A second plan finds all of it in the store.
-  const again = await runJob(plan(options));
-  expect(again.result.hash).toBe(result.hash);
-  expect(again.events).toContainEqual(expect.objectContaining({ type: 'stage-end', cached: true, summary }));
+test('whatever plans would store the embedding as costs what was measured, until they use nothing else', async () => {
+  const home = path.join(await temporaryFolder(), 'home');
+  const work = inRun({ home, threads: 1 }, async function* (run) {
+    const model = yield* openModel(orator, { store: run.store });
+    const calibration = yield* adoptCalibration(run, model, path.join(golden, 'orator-8m.imatrix.gguf'));
+    const corpus = await loadCorpus();
+    const [whole] = await tokenizeTexts(run, model, [corpus.search], 32);
+    const live = { run, model, calibration, text: firstChunks(whole, 128) };
+    const tensor = model.tensors.find(({ role }) => role === 'embedding');
+    const other = model.tensors.find(({ role }) => role === 'mlp-down');
+    if (tensor === undefined || other === undefined) throw new Error('the model has neither');
+    // Prices that tempt: one bit for nearly nothing, two for little.
+    const tempting = new Map([
+      ['Q1_0', 1e-4],
+      ['Q2_0', 2e-4],
+      ['Q8_0', 3e-4],
+    ]);
+    const begun: TensorMeasurement[] = [tensor, other].map((each) => ({
+      tensor: each,
+      errors: tempting,
+      inNats: true,
+      probe: null,
+    }));
+    const asked: string[] = [];
+    const settled = yield* settleEmbedding(live, tensor, begun, ([{ errors }]) => {
+      const [scheme, klNats] = [...errors].toSorted((a, b) => a[1] - b[1])[0];
+      asked.push(scheme);
+      return [{ scheme, klNats, bytes: 0 }];
+    });
+    const losses = yield* measureVariants(
+      run,
+      model,
+      calibration,
+      live.text,
+      asked
+        .map((scheme) => ({
+          id: `${scheme} ${asked.indexOf(scheme)}`,
+          changes: [{ tensor: tensor.name, change: { kind: 'scheme', scheme: scheme as 'Q8_0' } }],
+        }))
+        .filter(({ id }, index, all) => all.findIndex((each) => each.id === id) === index),
+    );
+    return { settled, asked, losses, tempting };
+  });
+  const { result, events } = await runJob(work);
+  const { settled, asked, losses, tempting } = result;
+  // One after the other turns out to cost more, except the last, which is asked for again and stays.
+  expect(new Set(asked)).toEqual(new Set(['Q1_0', 'Q2_0', 'Q8_0']));
+  expect(asked.at(-1)).toBe('Q8_0');
+  for (const scheme of ['Q1_0', 'Q2_0', 'Q8_0']) {
+    const loss = losses.get(`${scheme} ${asked.indexOf(scheme)}`);
+    if (loss === undefined) throw new Error(`no loss of ${scheme}`);
+    const klNats = tempting.get(scheme) as number;
+    const [{ factor }] = pointOf({ klNats }, loss);
+    expect(settled[0].errors.get(scheme)).toBeCloseTo(factor * klNats, 12);
+  }
+  expect(settled[0].errors.get('Q1_0')).toBeGreaterThan(0.01);
+  expect(settled[1].errors).toBe(tempting);
+  const summary = events.flatMap((event) => (event.type === 'stage-end' ? [event.summary] : []));
+  expect(summary.some((text) => /^embedding in 3 schemes; Q[12]_0 [\d.]+ nats, priced/.test(text))).toBe(
+    true,
+  );
 }, 60_000);

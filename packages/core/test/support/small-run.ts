@@ -24,6 +24,13 @@ export const smallRun = {
   threads: 1,
 } as const satisfies QuantizeOptions;
 
+/** Smaller still, for what is run many times: the embedding is kept as well. */
+export const leanRun = {
+  ...smallRun,
+  size: 14_000_000,
+  locks: [String.raw`blk\.[1-7]\.|token_embd=keep`],
+} as const satisfies QuantizeOptions;
+
 /** What the program in `entries/quantize.mjs` says. */
 export type Line =
   | RunEvent
