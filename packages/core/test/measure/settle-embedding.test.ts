@@ -49,7 +49,7 @@ test('whatever plans would store the embedding as costs what was measured, until
       asked
         .map((scheme) => ({
           id: `${scheme} ${asked.indexOf(scheme)}`,
-          changes: [{ tensor: tensor.name, change: { kind: 'scheme', scheme: scheme as 'Q8_0' } }],
+          changes: [{ tensor: tensor.name, change: { kind: 'scheme', scheme: scheme as 'Q8_0' } as const }],
         }))
         .filter(({ id }, index, all) => all.findIndex((each) => each.id === id) === index),
     );
