@@ -6,6 +6,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // More than the two cores that the tests are made for: many of them wait for processes that they started.
+    maxWorkers: 3,
   },
 });

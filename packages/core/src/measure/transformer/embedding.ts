@@ -29,12 +29,22 @@ export class EmbeddingRows {
   async look(tokens: Int32Array): Promise<Float32Array> {
     const { engine, files, model } = this.settings;
     const { type, rowLength, rowBytes } = this.tensor;
-    const bytes = new Uint8Array(tensorByteLength(type, [rowLength, tokens.length]));
-    for (const [position, token] of tokens.entries())
-      await files.readRows(NAME, token, bytes.subarray(position * rowBytes, (position + 1) * rowBytes));
+    const distinct = [...new Set(tokens)];
+    const bytes = new Uint8Array(tensorByteLength(type, [rowLength, distinct.length]));
+    await Promise.all(
+      distinct.map((token, row) =>
+        files.readRows(NAME, token, bytes.subarray(row * rowBytes, (row + 1) * rowBytes)),
+      ),
+    );
+    const rows = new Float32Array(rowLength * distinct.length);
+    await decodeRows(engine, { type, bytes, rows: distinct.length, rowLength }, rows);
+    if (model.embeddingScale !== 1) for (let i = 0; i < rows.length; i++) rows[i] *= model.embeddingScale;
+    const rowOf = new Map(distinct.map((token, row) => [token, row]));
     const values = new Float32Array(rowLength * tokens.length);
-    await decodeRows(engine, { type, bytes, rows: tokens.length, rowLength }, values);
-    if (model.embeddingScale !== 1) for (let i = 0; i < values.length; i++) values[i] *= model.embeddingScale;
+    tokens.forEach((token, position) => {
+      const row = rowOf.get(token) as number;
+      values.set(rows.subarray(row * rowLength, (row + 1) * rowLength), position * rowLength);
+    });
     return values;
   }
 

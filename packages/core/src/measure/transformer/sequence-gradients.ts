@@ -10,6 +10,7 @@ import { Blocks, notFinite, type PassSettings, type Sequence } from './blocks.js
 import { EmbeddingRows, meetEmbedding } from './embedding.js';
 import { Head, type HeadResult } from './head.js';
 import type { SquaredGradient } from './squared-gradient.js';
+import { alignedFloats } from './weights.js';
 
 export interface SequenceGradients {
   /** The labels drawn; -1 where a position has none. */
@@ -94,18 +95,20 @@ export class SequencePass {
       await this.timed('backward', this.backward(streams, kept, gradients, inner, signal));
       for (const [at, { tokens }] of sequences.entries())
         await this.embedding.addInner(tokens, streams[at], inner[at]);
-      const looked = await Promise.all(sequences.map(({ tokens }) => this.embedding.look(tokens)));
-      sequences.forEach(({ tokens }, at) =>
+      const looked = alignedFloats(elements);
+      for (const [at, { tokens }] of sequences.entries()) {
+        // The stream before the first block is what was looked up.
+        await kept.read(0, at, looked);
         meetEmbedding(
           model,
           this.embedding.vocabulary,
           tokens,
-          looked[at],
+          looked,
           streams[at],
           found[at].ownRows,
           gradients[at],
-        ),
-      );
+        );
+      }
       return gradients.map((squared, at) => ({
         labels: found[at].draw.labels,
         squared,
