@@ -8,7 +8,8 @@ import { row, type Row, say } from '../report.js';
 import { ratioOfMeans } from '../statistics.js';
 import type { Compared } from './files.js';
 import { type Contestant, measureContestants } from './live.js';
-import { type Planner, type PlannerName, plannerOf } from './planners.js';
+import type { PlannerName } from './cases.js';
+import { type Planner, plannerOf } from './planners.js';
 import { type Setting, tokensOf } from './setting.js';
 
 /** What a row says of a plan. */

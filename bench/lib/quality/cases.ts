@@ -1,6 +1,9 @@
 /** @file The models that presets and plans are compared on, with as much text as each affords, and what plans have to reach. */
 import type { PresetName } from '@bitsmith/core';
-import { type PlannerName, plannerNames } from './planners.js';
+
+/** Other ways to plan: see `planners.ts`. */
+export const plannerNames = ['k-quants', 'rules', 'activation', 'one-at-a-time', 'row-normalised'] as const;
+export type PlannerName = (typeof plannerNames)[number];
 
 export interface PresetCase {
   readonly name: PresetName;

@@ -1,10 +1,10 @@
 /** @file Whole plans as changes to the live model, on the report text. */
 import {
   measureVariants,
+  planVariant,
   type RunContext,
   type StorageType,
   type TrueLoss,
-  type Variant,
   type Work,
 } from '@bitsmith/core';
 import type { Setting } from './setting.js';
@@ -21,13 +21,7 @@ export async function* measureContestants(
   { model, calibration, live }: Setting,
   contestants: readonly Contestant[],
 ): Work<(id: string) => TrueLoss> {
-  const variants = contestants.map(({ id, schemes }): Variant => ({
-    id,
-    changes: model.tensors.flatMap(({ name, type }) => {
-      const scheme = schemes.get(name) ?? type;
-      return scheme === type ? [] : [{ tensor: name, change: { kind: 'scheme', scheme } as const }];
-    }),
-  }));
+  const variants = contestants.map(({ id, schemes }) => planVariant(model, id, schemes));
   const losses = yield* measureVariants(run, model, calibration, live, variants, 'whole plans');
   return (id) => {
     const loss = losses.get(id);

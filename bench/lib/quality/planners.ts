@@ -21,13 +21,11 @@ import {
   type StorageType,
   type Work,
 } from '@bitsmith/core';
+import type { PlannerName } from './cases.js';
 import { hullPlan } from './hull-plan.js';
 import { choicesOf, type Prices, wantedOf } from './prices.js';
 import { rowNormalisedChoices } from './row-normalised.js';
 import type { Setting } from './setting.js';
-
-export const plannerNames = ['k-quants', 'rules', 'activation', 'one-at-a-time', 'row-normalised'] as const;
-export type PlannerName = (typeof plannerNames)[number];
 
 /** The scheme of every tensor, within so many bytes of tensor data. */
 export type Planner = (dataBytes: number) => ReadonlyMap<string, StorageType>;

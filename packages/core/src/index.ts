@@ -19,7 +19,8 @@ export { analyze, type AnalyzeOptions, type AnalyzeResult } from './jobs/analyze
 export { convert, type ConvertOptions, type ConvertResult } from './jobs/convert.js';
 export { evaluate, type EvaluateOptions } from './jobs/evaluate.js';
 export { pareto, type ParetoOptions, type ParetoResult } from './jobs/pareto.js';
-export { plan, type PlanOptions, type PlanResult } from './jobs/plan.js';
+export { plan, type PlanResult } from './jobs/plan.js';
+export type { PlanOptions } from './jobs/plan-options.js';
 export {
   type ListedProfile,
   listProfiles,
@@ -46,6 +47,7 @@ export {
   type KlPrediction,
   type MeasuredPlan,
 } from './measure/whole-plans/predict.js';
+export { planVariant } from './measure/live/plan-variant.js';
 export { measureVariants } from './measure/live/variants.js';
 export type { TrueLoss } from './measure/live/variants-task.js';
 export type { Wanted } from './measure/wanted.js';

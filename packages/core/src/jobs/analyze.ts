@@ -49,7 +49,7 @@ import { stage } from '../run/work.js';
 import { loadCorpus } from '../text/corpus.js';
 import { spreadChunks, spreadSamples, type TokenizedText } from '../text/tokenize.js';
 import { refuseSource, refuseUnwritable } from './output.js';
-import type { PlanOptions } from './plan.js';
+import type { PlanOptions } from './plan-options.js';
 import { wantedOf } from './price-choices.js';
 import { calibrationFor, prepareTexts } from './texts.js';
 import { DEFAULT_PROBE_TOKENS } from './pricing.js';

@@ -3,21 +3,9 @@ import { parsePolicy, parseTarget, policies, targets } from '../plan/profiles/po
 import type { Profile } from '../plan/profiles/profile.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
-import type { PlanOptions } from './plan.js';
+import type { PlanOptions } from './plan-options.js';
 import { loadProfile } from './profiles.js';
 import { givenWishes, type WishOptions } from './wishes.js';
-
-/** Wishes that come from a name. */
-export interface ProfileOptions {
-  /** A profile by its name, or a file: what is given beside it wins, locks and floors of both hold. */
-  readonly profile?: string;
-  /** How bits are spread: `attention-high`, `balanced`, `compression-max` or `quality-max`. */
-  readonly policy?: string;
-  /** Where the file will run: `edge`, `local` or `cloud`; sets a budget where none is given. */
-  readonly target?: string;
-  /** Schemes by exact tensor names, as locks; with all of them no budget is needed. */
-  readonly tensors?: Readonly<Record<string, string>>;
-}
 
 /**
  * The options with what a profile, a policy and a target add to them.

@@ -25,7 +25,7 @@ import { spreadChunks } from '../text/tokenize.js';
 import type { Calibration } from '../calibrate/calibrate.js';
 import { completeOptions } from './complete-options.js';
 import { type Frame, openFrame, parseFrame } from './plan-frame.js';
-import type { PlanOptions } from './plan.js';
+import type { PlanOptions } from './plan-options.js';
 import { priceChoices } from './price-choices.js';
 import { DEFAULT_PROBE_TOKENS, refuseBadPricing } from './pricing.js';
 import { calibrationFor, prepareTexts, type RunTexts } from './texts.js';

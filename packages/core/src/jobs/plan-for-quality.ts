@@ -2,8 +2,6 @@
  * @file Plans for limits of quality. What meets them on the search text is planned; what the written file then says of the report text
  * comes back as a correction, and the plan is made again: nothing but that one number of each file is learnt from the report text.
  */
-import type { Calibration } from '../calibrate/calibrate.js';
-import type { SourceModel } from '../model/types.js';
 import type { Budget } from '../plan/budget.js';
 import { type CouplingGroup, mergeCoupled } from '../plan/coupling.js';
 import { bytesRange, leastBytes } from '../plan/least-bytes.js';
@@ -11,25 +9,18 @@ import type { TensorOptions } from '../plan/options.js';
 import { type LossLimit, natsOf, type QualityFit, type QualityLimit } from '../plan/quality.js';
 import type { Choice, Plan } from '../plan/types.js';
 import { type ShortPair, withinCosine, without } from '../refine/cosine-limit.js';
+import type { PricedModel } from '../refine/priced-model.js';
 import { bytesForQuality, liveMeter } from '../refine/quality-budget.js';
 import { tokensOf } from '../refine/search-text.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
-import { spreadChunks, type TokenizedText } from '../text/tokenize.js';
+import { spreadChunks } from '../text/tokenize.js';
 
 /** The standard error of a plan's KL is then about 1.5 %. */
 const DEFAULT_QUALITY_TOKENS = 16_384;
 
-export interface QualityRequest {
+export interface QualityRequest extends PricedModel {
   readonly run: RunContext;
-  readonly model: SourceModel;
-  readonly calibration: Calibration;
-  /** Whole: as much is taken as is needed, spread over it. */
-  readonly search: TokenizedText;
-  readonly storage: readonly TensorOptions[];
-  readonly choices: readonly Choice[];
-  readonly groups: readonly CouplingGroup[];
-  readonly headerBytes: number;
   /** What sizes allow. */
   readonly budget: Budget;
   readonly limits: readonly QualityLimit[];

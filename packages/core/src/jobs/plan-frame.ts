@@ -26,8 +26,8 @@ import type { RunContext, RunOptions } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import { type Corpus, loadCorpus } from '../text/corpus.js';
 import { EMPTY_HASH, layoutOutput } from '../write/gguf.js';
-import type { ProfileOptions } from './complete-options.js';
 import { refuseSource, refuseUnwritable } from './output.js';
+import type { ProfileOptions } from './profiles.js';
 import type { TextOptions } from './texts.js';
 
 /** What shapes the frame. */

@@ -32,7 +32,7 @@ import type { QualityFit, QualityLimit } from '../plan/quality.js';
 import { presetRecipes } from '../presets/recipes.js';
 import { withPresetFloor } from '../refine/preset-floor.js';
 import type { SearchRecord } from '../refine/search-record.js';
-import { refuseBadSearch, type SearchOptions, searchPlan } from '../refine/search.js';
+import { refuseBadSearch, searchPlan } from '../refine/search.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import { completeOptions } from './complete-options.js';
@@ -43,23 +43,13 @@ import {
   type PlanSpace,
   type QualityCorrection,
 } from './plan-for-quality.js';
-import { type Frame, type FrameOptions, openFrame, parseFrame } from './plan-frame.js';
+import { type Frame, openFrame, parseFrame } from './plan-frame.js';
+import type { PlanOptions } from './plan-options.js';
 import { priceChoices } from './price-choices.js';
-import { type Pricing, type PricingOptions, refuseBadPricing } from './pricing.js';
+import { type Pricing, refuseBadPricing } from './pricing.js';
 import { refuseBesidePlan } from './refuse-beside-plan.js';
 import { calibrationFor, prepareTexts, type RunTexts } from './texts.js';
-import { budgetFor, givenWishes, readWishes, type WishOptions, type Wishes } from './wishes.js';
-
-export interface PlanOptions extends FrameOptions, PricingOptions, WishOptions, SearchOptions {
-  /** A plan made earlier, perhaps edited: its schemes are taken as they are. */
-  readonly planFile?: string;
-  /** A preset of llama.cpp, by its name: `Q4_K_M`. Tensors get the types that llama-quantize would give them. */
-  readonly preset?: string;
-  /** Tokens that a plan and the best preset of its size are compared on, at most; default 4,096. */
-  readonly floorTokens?: number;
-  /** Tokens of the search text that plans for a limit of quality are measured on, at most; default 16,384. */
-  readonly qualityTokens?: number;
-}
+import { budgetFor, givenWishes, readWishes, type Wishes } from './wishes.js';
 
 /** A plan with everything that encoding and verifying it needs. */
 export interface PlannedModel {

@@ -12,6 +12,18 @@ import { policies, type PolicyName, type TargetName, targets } from '../plan/pro
 import { type Profile, readProfile, writeProfile } from '../plan/profiles/profile.js';
 import type { ArtifactStore } from '../run/store.js';
 
+/** Wishes that come from a name. */
+export interface ProfileOptions {
+  /** A profile by its name, or a file: what is given beside it wins, locks and floors of both hold. */
+  readonly profile?: string;
+  /** How bits are spread: `attention-high`, `balanced`, `compression-max` or `quality-max`. */
+  readonly policy?: string;
+  /** Where the file will run: `edge`, `local` or `cloud`; sets a budget where none is given. */
+  readonly target?: string;
+  /** Schemes by exact tensor names, as locks; with all of them no budget is needed. */
+  readonly tensors?: Readonly<Record<string, string>>;
+}
+
 /** A profile with where it comes from. */
 export interface NamedProfile {
   readonly name: string;

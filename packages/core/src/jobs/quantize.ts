@@ -21,7 +21,8 @@ import { layoutOutput } from '../write/gguf.js';
 import { type CheckedFile, meetQuality } from './meet-quality.js';
 import { completeOptions } from './complete-options.js';
 import { refuseSource, refuseUnwritable } from './output.js';
-import { type PlanOptions, type PlannedModel, planModel, savePlan } from './plan.js';
+import { type PlannedModel, planModel, savePlan } from './plan.js';
+import type { PlanOptions } from './plan-options.js';
 import { refuseUnconfirmed } from './wishes.js';
 
 export interface QuantizeOptions extends PlanOptions {

@@ -1,6 +1,6 @@
 /** @file What a plan that is given decides already, and what therefore has no place beside it. */
 import { BitsmithError } from '@bitsmith/formats';
-import type { PlanOptions } from './plan.js';
+import type { PlanOptions } from './plan-options.js';
 import { givenWishes } from './wishes.js';
 
 /** A plan file or a preset has its own size: a budget beside it would be passed over in silence. */

@@ -2,7 +2,7 @@
  * @file Affine schemes: codes of b bits in groups of a row, `affine4-g64` or, with one group a row, `affine4-row`; and `int8`, codes
  * of 8 bits around zero with one float scale a row, as runtimes multiply them with activations of 8 bits. Scales are half floats
  * and zero points codes; GGUF has none of these types. Symmetric forms of fewer bits are left out: by the error of a model's own
- * weights they lose to asymmetric ones of the same size at every width, a zero point costing 1/16 bit or less a weight.
+ * weights they lose to asymmetric ones in groups of 64 and 256, where a zero point costs next to nothing, and are about as good in groups of 16.
  */
 import { affineBitsPerWeight, type AffineSpec } from '@bitsmith/formats';
 import type { Scheme } from './types.js';

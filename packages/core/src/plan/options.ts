@@ -4,9 +4,10 @@
  */
 import type { ModelTensor } from '../model/types.js';
 import { FILE_ALIGNMENT, storedBytes } from './bytes.js';
+import { encodableSchemes } from './encodable-schemes.js';
 import type { AppliedLock } from './locks.js';
 import { quantizable } from './quantizable.js';
-import { type CatalogueScheme, encodableSchemes, ggufSchemes, type StorageType } from './schemes.js';
+import { type CatalogueScheme, ggufSchemes, type StorageType } from './schemes.js';
 import type { Choice } from './types.js';
 
 export interface StorageOption {

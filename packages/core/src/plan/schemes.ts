@@ -13,7 +13,6 @@
 import { bitsPerWeight, tensorTypes } from '@bitsmith/formats';
 import type { TensorType } from '@bitsmith/formats';
 import { type AffineSchemeId, affineSchemes } from './affine-schemes.js';
-import { schemeByteLength } from './bytes.js';
 import { nearestNames } from './nearest-names.js';
 import type { Scheme, SchemeFamily } from './types.js';
 
@@ -140,28 +139,6 @@ export function legalSchemes<Each extends CatalogueScheme>(
 /** True when the engine can turn stored data of this type back into numbers. */
 export function isDecodable(type: TensorType): boolean {
   return !notDecodable.has(type);
-}
-
-/**
- * Those of `among` worth encoding rows of this many weights into, cheapest first.
- * @param stored the type the rows are stored in: schemes that take no less room are left out, since keeping costs nothing
- */
-export function encodableSchemes(
-  rowLength: number,
-  stored: TensorType = 'F32',
-  among: readonly CatalogueScheme[] = ggufSchemes,
-): readonly SchemeId[] {
-  const bytesOf = ({ id }: CatalogueScheme): number => schemeByteLength(id, [rowLength]);
-  const most = schemeByteLength(stored, [rowLength]);
-  return legalSchemes(rowLength, among)
-    .filter((scheme) => bytesOf(scheme) < most && !isWholeRow(scheme, rowLength))
-    .toSorted((a, b) => bytesOf(a) - bytesOf(b))
-    .map(({ id }) => id);
-}
-
-/** Affine groups that no row fills are the same as one group a row, which has a name of its own. */
-function isWholeRow({ family, groupSize }: CatalogueScheme, rowLength: number): boolean {
-  return family === 'affine' && groupSize !== 'row' && groupSize >= rowLength;
 }
 
 /** Bits of a weight in long rows. */

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Variant } from '../measure/live/change.js';
+import { planVariant } from '../measure/live/plan-variant.js';
 import type { SourceModel } from '../model/types.js';
 import type { StorageType } from '../plan/schemes.js';
 import type { Choice } from '../plan/types.js';
@@ -22,9 +23,12 @@ export function priceSumOf(choices: readonly Choice[], assignment: Assignment): 
 }
 
 /** The scheme of every tensor. */
-function schemesOf(choices: readonly Choice[], assignment: Assignment): Map<string, string> {
+function schemesOf(choices: readonly Choice[], assignment: Assignment): Map<string, StorageType> {
   return new Map(
-    choices.map(({ tensor, candidates }, index) => [tensor, candidates[assignment[index]].scheme]),
+    choices.map(({ tensor, candidates }, index) => [
+      tensor,
+      candidates[assignment[index]].scheme as StorageType,
+    ]),
   );
 }
 
@@ -59,12 +63,5 @@ export function variantOf(
   assignment: Assignment,
   id: string = genomeOf(choices, assignment),
 ): Variant {
-  const stored = new Map(model.tensors.map(({ name, type }) => [name, type]));
-  const changes = [...schemesOf(choices, assignment)]
-    .filter(([tensor, scheme]) => stored.get(tensor) !== scheme)
-    .map(([tensor, scheme]) => ({
-      tensor,
-      change: { kind: 'scheme', scheme: scheme as StorageType } as const,
-    }));
-  return { id, changes };
+  return planVariant(model, id, schemesOf(choices, assignment));
 }

@@ -4,13 +4,10 @@
  * loses less, the user gets it, and is told.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import type { Calibration } from '../calibrate/calibrate.js';
 import type { Variant } from '../measure/live/change.js';
+import { planVariant } from '../measure/live/plan-variant.js';
 import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
-import type { SourceModel } from '../model/types.js';
-import type { CouplingGroup } from '../plan/coupling.js';
-import type { TensorOptions } from '../plan/options.js';
 import { planFromPreset } from '../plan/presets/preset-plan.js';
 import { type Preset, presetPlans } from '../plan/presets/presets.js';
 import type { StorageType } from '../plan/schemes.js';
@@ -20,21 +17,14 @@ import { presetRecipes } from '../presets/recipes.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { stage } from '../run/work.js';
-import { spreadChunks, type TokenizedText } from '../text/tokenize.js';
+import { spreadChunks } from '../text/tokenize.js';
 import { pairedDifference } from './paired.js';
+import type { PricedModel } from './priced-model.js';
 
 /** Differences of a few percent can be told on so many: both plans run over the same tokens. */
 const DEFAULT_FLOOR_TOKENS = 4096;
 
-export interface FloorInput {
-  readonly model: SourceModel;
-  readonly calibration: Calibration;
-  /** Whole: as much is taken as is needed, spread over it. */
-  readonly search: TokenizedText;
-  readonly storage: readonly TensorOptions[];
-  readonly groups?: readonly CouplingGroup[];
-  readonly choices: readonly Choice[];
-  readonly headerBytes: number;
+export interface FloorInput extends PricedModel {
   /** Tokens to measure on, at most; default 4,096. */
   readonly floorTokens?: number;
 }
@@ -150,8 +140,8 @@ async function* compare(
   const names = contestants.map(({ name }) => name).join(' and ');
   return yield* stage('refine', `the plan beside ${names} on ${text.name}`, async function* () {
     const schemes = new Map(made.tensors.map(({ tensor, scheme }) => [tensor, scheme as StorageType]));
-    const plan = variantOf(model, PLAN, schemes);
-    const presets = contestants.map((preset) => variantOf(model, preset.name, preset.schemes));
+    const plan = planVariant(model, PLAN, schemes);
+    const presets = contestants.map((preset) => planVariant(model, preset.name, preset.schemes));
     const { losses, cached } = yield* lossesOf(live, plan, presets);
     const measured = contestants.flatMap((preset) => {
       const loss = losses.get(preset.name);
@@ -203,19 +193,6 @@ async function* lossesOf(
 
 function overflows(error: unknown): boolean {
   return error instanceof BitsmithError && error.code === 'LOGITS_NOT_FINITE';
-}
-
-/** Every tensor that is not stored as it was. */
-function variantOf(
-  { tensors }: Pick<SourceModel, 'tensors'>,
-  id: string,
-  schemes: ReadonlyMap<string, StorageType>,
-): Variant {
-  const changes = tensors.flatMap(({ name, type }) => {
-    const scheme = schemes.get(name) ?? type;
-    return scheme === type ? [] : [{ tensor: name, change: { kind: 'scheme', scheme } as const }];
-  });
-  return { id, changes };
 }
 
 /** A draw goes to the plan. */

@@ -3,25 +3,21 @@
  * budget that was measured not to lose more than the one given.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import type { Calibration } from '../calibrate/calibrate.js';
-import type { SourceModel } from '../model/types.js';
-import type { CouplingGroup } from '../plan/coupling.js';
-import type { TensorOptions } from '../plan/options.js';
 import { assemblePlan } from '../plan/plan.js';
 import { presetPlans } from '../plan/presets/presets.js';
 import { pricesNear } from '../plan/solve.js';
 import { explained, plannedTensor } from '../plan/reasons.js';
-import type { Choice, Plan, PlannedTensor } from '../plan/types.js';
+import type { Plan, PlannedTensor } from '../plan/types.js';
 import { presetRecipes } from '../presets/recipes.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
-import type { TokenizedText } from '../text/tokenize.js';
 import { type Assignment, assignmentOf, priceSumOf } from './assignment.js';
 import { evolve } from './evolve/evolve.js';
 import { type EvolveOptions, evolveSettings } from './evolve/options.js';
 import { searchSpace } from './genes.js';
 import { gradual } from './gradual/gradual.js';
 import { type GradualOptions, gradualSettings } from './gradual/options.js';
+import type { PricedModel } from './priced-model.js';
 import type { SearchRecord } from './search-record.js';
 import type { NamedPlan } from './verdict.js';
 
@@ -61,15 +57,7 @@ export function refuseBadSearch(options: SearchOptions): void {
   gradualSettings(gradualOptions(options));
 }
 
-export interface PlanSearch {
-  readonly model: SourceModel;
-  readonly calibration: Calibration;
-  /** The search text, whole. */
-  readonly search: TokenizedText;
-  readonly storage: readonly TensorOptions[];
-  readonly groups: readonly CouplingGroup[];
-  readonly choices: readonly Choice[];
-  readonly headerBytes: number;
+export interface PlanSearch extends PricedModel {
   readonly options: SearchOptions;
 }
 

@@ -1,7 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { plan, type PlanOptions } from '../../src/jobs/plan.js';
+import { plan } from '../../src/jobs/plan.js';
+import type { PlanOptions } from '../../src/jobs/plan-options.js';
 import { quantize } from '../../src/jobs/quantize.js';
 import { adoptCalibration } from '../../src/calibrate/calibrate.js';
 import { measureVariants } from '../../src/measure/live/variants.js';

@@ -40,6 +40,8 @@ test('a curve falls from the smallest plan to the largest, through the fit', () 
     expect(point.klNats).toBeLessThan(points[index - 1].klNats);
   }
   expect(fit.measured).toHaveLength(3);
+  // What is locked is measured as it is locked: it loses in every plan.
+  for (const { priceSum, klNats } of fit.measured) expect(klNats).toBeGreaterThan(priceSum / 2);
   for (const { priceSum, klNats, low, high } of points) {
     expect(klNats).toBeCloseTo(priceSum * (fit.a + fit.b * priceSum), 12);
     expect(low).toBeLessThanOrEqual(klNats);

@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { plan, type PlanOptions } from '../../src/jobs/plan.js';
+import { plan } from '../../src/jobs/plan.js';
+import type { PlanOptions } from '../../src/jobs/plan-options.js';
 import { loadProfile, saveProfile } from '../../src/jobs/profiles.js';
 import { expectFailure } from '../support/errors.js';
 import { golden, orator, runJob } from '../support/jobs.js';

@@ -1,16 +1,10 @@
+import { encodableSchemes } from '../../src/plan/encodable-schemes.js';
 import { tensorTypes } from '@bitsmith/formats';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { storedBytes } from '../../src/plan/bytes.js';
 import { parseSchemes } from '../../src/plan/scheme-list.js';
-import {
-  encodableSchemes,
-  findScheme,
-  ggufSchemes,
-  legalSchemes,
-  nearestSchemes,
-  schemes,
-} from '../../src/plan/schemes.js';
+import { findScheme, ggufSchemes, legalSchemes, nearestSchemes, schemes } from '../../src/plan/schemes.js';
 
 function ids(rowLength: number): string[] {
   return legalSchemes(rowLength, ggufSchemes).map(({ id }) => id);

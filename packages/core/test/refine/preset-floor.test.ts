@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { BitsmithError, type ErrorKind } from '@bitsmith/formats';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { plan, type PlanOptions } from '../../src/jobs/plan.js';
+import { plan } from '../../src/jobs/plan.js';
+import type { PlanOptions } from '../../src/jobs/plan-options.js';
 import { openModel } from '../../src/model/open.js';
 import type { Plan } from '../../src/plan/types.js';
 import { presetRecipes } from '../../src/presets/recipes.js';

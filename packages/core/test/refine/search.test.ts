@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { plan, type PlanOptions } from '../../src/jobs/plan.js';
+import { plan } from '../../src/jobs/plan.js';
+import type { PlanOptions } from '../../src/jobs/plan-options.js';
 import type { RunEvent } from '../../src/run/events.js';
 import type { SearchOptions } from '../../src/refine/search.js';
 import { expectFailure } from '../support/errors.js';

@@ -2,10 +2,13 @@
  * @file WebAssembly instructions as typed expressions: those that the kernels use. TypeScript's loops and functions serve as
  * macros. Format: the WebAssembly core specification with fixed-width SIMD.
  */
-import type { WasmFunction } from './wasm.js';
+/** A function that can be called; null where it returns nothing. */
+export interface Callee {
+  readonly result: ValueType | null;
+}
 
 /** Instruction bytes, nested as they were put together; the number of a called function is looked up at the end. */
-export type Code = readonly (number | Code | WasmFunction<ValueType | null>)[];
+export type Code = readonly (number | Code | Callee)[];
 
 export type ValueType = 'i32' | 'f32' | 'v128';
 

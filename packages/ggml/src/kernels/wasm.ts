@@ -145,7 +145,7 @@ function flat(code: Code, functions: readonly WasmFunction<ValueType | null>[]):
     for (const item of part) {
       if (typeof item === 'number') bytes.push(item);
       else if (item instanceof WasmFunction) bytes.push(...unsigned(functions.indexOf(item)));
-      else walk(item);
+      else walk(item as Code);
     }
   };
   walk(code);

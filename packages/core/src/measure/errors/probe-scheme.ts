@@ -1,6 +1,7 @@
 /** @file The scheme at which a tensor's probe is made. */
 import type { ModelTensor } from '../../model/types.js';
-import { bitsOf, encodableSchemes, type SchemeId } from '../../plan/schemes.js';
+import { encodableSchemes } from '../../plan/encodable-schemes.js';
+import { bitsOf, type SchemeId } from '../../plan/schemes.js';
 
 /** Schemes that make the tensor smaller than it is stored, cheapest first. */
 function smallerSchemes(tensor: ModelTensor): readonly SchemeId[] {

@@ -5,7 +5,8 @@
  */
 import type { Calibration } from '../../calibrate/calibrate.js';
 import type { ModelTensor, SourceModel } from '../../model/types.js';
-import { encodableSchemes, type SchemeId } from '../../plan/schemes.js';
+import { encodableSchemes } from '../../plan/encodable-schemes.js';
+import type { SchemeId } from '../../plan/schemes.js';
 import type { RunContext } from '../../run/context.js';
 import type { RunEvent } from '../../run/events.js';
 import { spreadSamples, type TokenizedText } from '../../text/tokenize.js';

@@ -1,9 +1,10 @@
 /** @file The fit that turns sums of prices into expected losses of whole plans: measured on plans of the model at hand. */
+import type { StorageType } from '../../plan/schemes.js';
 import type { Choice } from '../../plan/types.js';
 import { solve } from '../../plan/solve.js';
 import type { Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
-import type { Change, Variant } from '../live/change.js';
+import { planVariant } from '../live/plan-variant.js';
 import { type InteractionAudit, interactionNats } from './interactions.js';
 import { fitKl, type KlFit, type MeasuredPlan } from './predict.js';
 import { gatherVariants, type LiveMeasurement } from '../live/variants.js';
@@ -46,7 +47,9 @@ export async function* measurePrediction(
 ): Work<Prediction> {
   return yield* stage('measure', `the loss of whole plans on ${live.text.name}`, async function* () {
     const plans = spreadPlans(choices, options);
-    const variants = plans.map(({ variant }) => variant);
+    const variants = plans.map(({ bitsPerWeight, schemes }) =>
+      planVariant(live.model, `${bitsPerWeight.toFixed(3)} bits per weight`, schemes),
+    );
     const { values, cached } = yield* gatherVariants(live, variants, 'plans in the live model');
     const fitted = plans.map(({ bitsPerWeight, priceSum }, index): FittedPlan => ({
       bitsPerWeight,
@@ -67,7 +70,7 @@ export function canPredict(choices: readonly Choice[], options: PredictionOption
 }
 
 interface PricedPlan {
-  readonly variant: Variant;
+  readonly schemes: ReadonlyMap<string, StorageType>;
   readonly bitsPerWeight: number;
   readonly priceSum: number;
 }
@@ -84,8 +87,8 @@ function spreadPlans(choices: readonly Choice[], options: PredictionOptions): Pr
     (_, index) => least * (most / least) ** (index / Math.max(1, count - 1)),
   )
     .map((bytes) => planAt(choices, bytes, options))
-    .filter(({ variant, priceSum }) => {
-      const key = JSON.stringify(variant.changes);
+    .filter(({ schemes, priceSum }) => {
+      const key = JSON.stringify([...schemes]);
       if (seen.has(key) || priceSum <= 0) return false;
       seen.add(key);
       return true;
@@ -98,15 +101,14 @@ function planAt(
   { parameterCount, interactions }: PredictionOptions,
 ): PricedPlan {
   const { picked, bytes: taken } = solve(choices, bytes);
-  const changes = choices.flatMap(({ tensor, candidates, constraint }, index) => {
-    const { scheme } = candidates[picked[index]];
-    if (constraint?.kind === 'kept' || candidates.at(-1)?.scheme === scheme) return [];
-    return [{ tensor, change: { kind: 'scheme', scheme } as Change }];
-  });
-  const bitsPerWeight = (taken * 8) / parameterCount;
   return {
-    variant: { id: `${bitsPerWeight.toFixed(3)} bits per weight`, changes },
-    bitsPerWeight,
+    schemes: new Map(
+      choices.map(({ tensor, candidates }, index) => [
+        tensor,
+        candidates[picked[index]].scheme as StorageType,
+      ]),
+    ),
+    bitsPerWeight: (taken * 8) / parameterCount,
     priceSum: priceOfPlan(choices, picked, interactions),
   };
 }
