@@ -2,7 +2,7 @@
  * @file What is known of a tensor's importance, held against the truth: the true loss of every tensor alone in schemes of about
  * 2, 3 and 4 bits, and of whole plans. See `lib/importance/` for each table.
  */
-import { inRun, type Work } from '@bitsmith/core';
+import { inRun, tokensOf, type Work } from '@bitsmith/core';
 import { openBundled } from './lib/bundled.js';
 import { benchFolder } from './lib/file.js';
 import { follow } from './lib/follow.js';
@@ -15,7 +15,7 @@ import { estimateAll, methodNames } from './lib/importance/methods.js';
 import { PlanSpace } from './lib/importance/plans.js';
 import { type PredictionBars, predictionRows } from './lib/importance/prediction.js';
 import { type RankingBars, rankingRows, reliabilityRows } from './lib/importance/ranking.js';
-import { openSetting, type Setting, type TextSizes, tokensOf } from './lib/importance/setting.js';
+import { openSetting, type Setting, type TextSizes } from './lib/importance/setting.js';
 import { lossOf, pairTruth, type Truth, withScaled } from './lib/importance/truth.js';
 import { type Bar, readFlags, report, type Row, row, say } from './lib/report.js';
 import { openSmollm2 } from './lib/smollm2.js';

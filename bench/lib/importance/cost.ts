@@ -20,6 +20,7 @@ import {
   storageOptions,
   type TokenizedText,
   tokenizeTexts,
+  tokensOf,
   type Variant,
   type Wanted,
   type Work,
@@ -30,7 +31,6 @@ import { Peer } from '../peer.js';
 import { row, type Row, say } from '../report.js';
 import { median } from '../statistics.js';
 import { idOf } from './ladder.js';
-import { tokensOf } from './setting.js';
 
 const THREADS = 2;
 const FORWARDS = 3;

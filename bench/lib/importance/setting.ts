@@ -62,8 +62,3 @@ export async function* openSetting(run: RunContext, location: string, sizes: Tex
     texts: { calibration, search, live, oracle, judge },
   };
 }
-
-/** Tokens that a text has in whole chunks. */
-export function tokensOf({ chunks, contextTokens }: TokenizedText): number {
-  return chunks.length * contextTokens;
-}

@@ -3,14 +3,14 @@
  * bit for bit, so nothing is written here. Losses are those of the live model's positions: all but the first eighth of a chunk,
  * where files are scored on second halves.
  */
-import { type RunContext, type StorageType, storedBytes, type Work } from '@bitsmith/core';
+import { type RunContext, type StorageType, storedBytes, tokensOf, type Work } from '@bitsmith/core';
 import { row, type Row, say } from '../report.js';
 import { ratioOfMeans } from '../statistics.js';
 import type { Compared } from './files.js';
 import { type Contestant, measureContestants } from './live.js';
 import type { PlannerName } from './cases.js';
 import { type Planner, plannerOf } from './planners.js';
-import { type Setting, tokensOf } from './setting.js';
+import type { Setting } from './setting.js';
 
 /** What a row says of a plan. */
 const words: Readonly<Record<PlannerName, string>> = {

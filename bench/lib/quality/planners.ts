@@ -19,6 +19,7 @@ import {
   storageOptions,
   type TensorOptions,
   type StorageType,
+  withoutUnit,
   type Work,
 } from '@bitsmith/core';
 import type { PlannerName } from './cases.js';
@@ -81,11 +82,6 @@ async function* pricesBy(
     prices.set(tensor, known.set(String(scheme), Math.max(0, value)));
   }
   return prices;
-}
-
-/** What the solver knows of nats that do not simply add up means nothing for prices of another unit. */
-function withoutUnit(choices: readonly Choice[]): readonly Choice[] {
-  return choices.map(({ tensor, candidates, constraint }) => ({ tensor, candidates, constraint }));
 }
 
 /** Losses of schemes that were not measured, from the measured one of the same tensor that is nearest in error, by the ratio of the errors. */

@@ -67,7 +67,3 @@ export async function* openSetting(
     job: { model: model.ggufPath, home, threads, contextTokens, calibrationTokens, floorTokens },
   };
 }
-
-export function tokensOf({ chunks, contextTokens }: TokenizedText): number {
-  return chunks.length * contextTokens;
-}

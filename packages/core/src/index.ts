@@ -65,4 +65,4 @@ export { ArtifactStore, type StoredArtifact } from './run/store.js';
 export { bitsmithVersion } from './run/versions.js';
 export { finish } from './run/work.js';
 export { loadCorpus, loadText, type Corpus, type Text } from './text/corpus.js';
-export { firstChunks, spreadChunks, tokenizeTexts, type TokenizedText } from './text/tokenize.js';
+export { firstChunks, spreadChunks, tokenizeTexts, type TokenizedText, tokensOf } from './text/tokenize.js';

@@ -112,7 +112,7 @@ function askLines({ model, points }: ParetoResult, terminal: Terminal): string[]
   const example = points[Math.floor(points.length / 2)]?.bytes ?? model.byteLength;
   const paint = new Paint(terminal);
   return [
-    paint.dim('  Any point of the curve is a plan; prices are kept, so that it takes a moment:'),
+    paint.dim('  Any point is a plan of the same options, in a moment, as prices are kept:'),
     `  bitsmith plan ${oneLine(model.location)} --size ${example}`,
   ];
 }

@@ -23,9 +23,10 @@ export async function* completeOptions<Options extends PlanOptions>(
   const policy = options.policy === undefined ? null : parsePolicy(options.policy);
   const target = options.target === undefined ? null : parseTarget(options.target);
   if (isGiven(options)) return options;
+  const open = givenWishes(options).length === 0;
+  // Schemes by tensors are a plan by hand, with its own size and quality; what it leaves open is told.
+  if (open && options.tensors !== undefined) return options;
   const minCosine = options.minCosine ?? (target === null ? undefined : targets[target].minCosine);
-  // A plan by hand has its size already.
-  const open = givenWishes(options).length === 0 && options.tensors === undefined;
   const fallback = target === null ? policy && policies[policy] : targets[target];
   if (!open || !needsBudget || fallback === null) return { ...options, minCosine };
   const { bitsPerWeight } = fallback;
@@ -51,10 +52,12 @@ function withProfile<Options extends PlanOptions>(asked: Options, profile: Profi
     chunk,
     about: _,
     search,
+    policy,
+    target,
     ...rest
   } = profile;
   // A plan that is given leaves nothing to choose.
-  const choice = isGiven(asked) ? {} : { schemes, couple, search };
+  const choice = isGiven(asked) ? {} : { schemes, couple, search, policy, target };
   const wishes = isGiven(asked) || givenWishes(asked).length > 0 ? {} : { preset, ...wishesOf(budget) };
   return {
     ...asked,

@@ -15,7 +15,6 @@ import { dataRange } from '../plan/options.js';
 import { type ParetoCurve, paretoCurve, type PredictedTotal, printedSizes } from '../plan/pareto.js';
 import { type Preset, presetPlans } from '../plan/presets/presets.js';
 import { priceOptions } from '../plan/price.js';
-import { rulePrices } from '../plan/rules/rule-prices.js';
 import type { Choice } from '../plan/types.js';
 import { presetRecipes } from '../presets/recipes.js';
 import { inRun, type RunContext } from '../run/context.js';
@@ -69,6 +68,7 @@ export async function* pareto(options: ParetoOptions): Work<ParetoResult> {
 async function* paretoIn(run: RunContext, given: ParetoOptions): Work<ParetoResult> {
   refuseBesidePareto(given);
   const options = yield* completeOptions(run, given, { needsBudget: false });
+  refuseRules(options);
   const asked = parseFrame(options);
   refuseBadPricing(options);
   const frame = yield* openFrame(run, options, asked);
@@ -134,6 +134,21 @@ function refuseBesidePareto(options: ParetoOptions): void {
   );
 }
 
+/** A curve of losses needs prices that are losses. */
+function refuseRules({ method }: ParetoOptions): void {
+  if (method !== 'rules') return;
+  throw new BitsmithError(
+    'arguments',
+    'RULES_BESIDE_PARETO',
+    'expected measured prices for a curve of losses, found --method rules, which knows no losses',
+    {
+      expected: 'gradient or probe',
+      found: 'rules',
+      suggestion: 'Leave out --method, or ask for one plan: --bpw 4 --method rules.',
+    },
+  );
+}
+
 interface Measured {
   readonly calibration: Calibration;
   readonly texts: RunTexts;
@@ -148,7 +163,6 @@ async function* pricedFor(
   options: ParetoOptions,
 ): Work<readonly Choice[]> {
   const { storage, headerBytes, model } = frame;
-  if (options.method === 'rules') return priceOptions(storage, rulePrices(storage));
   const printed = printedSizes(dataRange(storage), model.parameterCount);
   const sizes = [...printed, ...presets.map(({ bytes }) => bytes - headerBytes)];
   const pricing = yield* priceChoices(
@@ -168,14 +182,14 @@ async function* pricedFor(
 /** The fit that totals are read by; none where nothing was measured to fit, or none was asked for. */
 async function* fitTotals(
   run: RunContext,
-  { model }: Frame,
+  { model, groups }: Frame,
   choices: readonly Choice[],
   { calibration, texts }: Measured,
-  { plans, method, probeTokens = DEFAULT_PROBE_TOKENS }: ParetoOptions,
+  { plans, probeTokens = DEFAULT_PROBE_TOKENS }: ParetoOptions,
 ): Work<{ prediction: Prediction | null; text: TextUse | null }> {
   const { parameterCount } = model;
-  const request = { parameterCount, plans, seed: run.seed, interactions: null };
-  if (plans === 0 || method === 'rules' || !canPredict(choices, request)) {
+  const request = { parameterCount, plans, groups, seed: run.seed, interactions: null };
+  if (plans === 0 || !canPredict(choices, request)) {
     return { prediction: null, text: null };
   }
   const text = spreadChunks(texts.search, probeTokens);

@@ -11,10 +11,9 @@ import type { Choice, Plan } from '../plan/types.js';
 import { type ShortPair, withinCosine, without } from '../refine/cosine-limit.js';
 import type { PricedModel } from '../refine/priced-model.js';
 import { bytesForQuality, liveMeter } from '../refine/quality-budget.js';
-import { tokensOf } from '../refine/search-text.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
-import { spreadChunks } from '../text/tokenize.js';
+import { spreadChunks, tokensOf } from '../text/tokenize.js';
 
 /** The standard error of a plan's KL is then about 1.5 %. */
 const DEFAULT_QUALITY_TOKENS = 16_384;

@@ -5,23 +5,15 @@
 import { datasetOf } from '../calibrate/calibrate.js';
 import { readImportance } from '../io/read-importance.js';
 import { openModel } from '../model/open.js';
-import { tiedTensors } from '../model/tied.js';
 import type { SourceModel } from '../model/types.js';
-import { refuseNoneLegal, refuseNotGguf, type SchemeDemand } from '../plan/container.js';
-import {
-  coupleOptions,
-  type CouplingGroup,
-  couplingGroups,
-  type CouplingKind,
-  parseCouplings,
-} from '../plan/coupling.js';
-import { applyFloors, type Floor, parseFloor } from '../plan/floors.js';
-import { type AppliedLock, applyLocks, type Lock, parseLock } from '../plan/locks.js';
-import { storageOptions, type TensorOptions } from '../plan/options.js';
-import { parsePolicy, policyFloors } from '../plan/profiles/policies.js';
+import { refuseNotGguf, type SchemeDemand } from '../plan/container.js';
+import { type CouplingKind, parseCouplings } from '../plan/coupling.js';
+import { type Floor, parseFloor } from '../plan/floors.js';
+import { type Lock, parseLock } from '../plan/locks.js';
 import { tensorLocks } from '../plan/profiles/tensor-locks.js';
 import { parseSchemes } from '../plan/scheme-list.js';
 import type { CatalogueScheme } from '../plan/schemes.js';
+import { type Shape, shapeOf } from '../plan/shape.js';
 import type { RunContext, RunOptions } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import { type Corpus, loadCorpus } from '../text/corpus.js';
@@ -54,12 +46,9 @@ export interface FrameOptions extends RunOptions, ProfileOptions, TextOptions {
 }
 
 /** What is known of the output before anything is measured. */
-export interface Frame {
+export interface Frame extends Shape {
   readonly model: SourceModel;
-  readonly storage: readonly TensorOptions[];
-  readonly groups: readonly CouplingGroup[];
   readonly headerBytes: number;
-  readonly locks: ReadonlyMap<string, AppliedLock>;
   readonly corpus: Corpus;
 }
 
@@ -97,7 +86,7 @@ export function parseFrame(options: FrameOptions, output?: string, container?: '
 
 /** Opens the model and applies to it what was asked. */
 export async function* openFrame(run: RunContext, options: FrameOptions, asked: AskedFrame): Work<Frame> {
-  const { outputs, floors, couplings, allowed } = asked;
+  const { outputs } = asked;
   for (const file of outputs) await refuseUnwritable(file);
   const corpus = await loadCorpus(options.text);
   const { store, signal } = run;
@@ -105,14 +94,10 @@ export async function* openFrame(run: RunContext, options: FrameOptions, asked: 
   for (const file of outputs) await refuseSource(file, model);
   const named = tensorLocks(options.tensors ?? {}, model.tensors);
   if (asked.inGguf) refuseNotGguf(named.map(demandOfLock));
-  const locks = applyLocks([...asked.locks, ...named], model.tensors, tiedTensors(model));
-  const groups = couplingGroups(model.tensors, couplings);
-  const open = applyFloors(storageOptions(model.tensors, locks, undefined, allowed), floors);
-  const policy = options.policy === undefined ? [] : policyFloors(parsePolicy(options.policy), open, floors);
-  const storage = coupleOptions(applyFloors(open, policy), groups);
-  if (options.schemes !== undefined) refuseNoneLegal(storage, allowed, options.schemes);
+  const { policy, schemes } = options;
+  const shape = shapeOf(model, { ...asked, locks: [...asked.locks, ...named], schemes, policy });
   const dataset = await datasetName(options, corpus);
-  return { model, storage, groups, locks, corpus, headerBytes: headerBytes(model, dataset) };
+  return { model, ...shape, corpus, headerBytes: headerBytes(model, dataset) };
 }
 
 function demandsOf(allowed: readonly CatalogueScheme[], asked: FrameOptions['schemes'] = []): SchemeDemand[] {

@@ -25,6 +25,7 @@ import {
   rulePrices,
   type StorageType,
   tensorTypeFile,
+  withoutUnit,
   type TensorOptions,
   writePlanFile,
 } from '../plan/index.js';
@@ -171,7 +172,10 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
   const sizesOf = (known: readonly Choice[]): readonly number[] =>
     likelySizes(limits, known, groups, budget.dataBytes);
   const pricing = byRules ? null : yield* priceChoices(run, frame, { calibration, search, sizesOf }, options);
-  const choices = priceOptions(storage, pricing?.measured ?? rulePrices(storage));
+  const choices =
+    pricing === null
+      ? withoutUnit(priceOptions(storage, rulePrices(storage)))
+      : priceOptions(storage, pricing.measured);
   let searched: SearchRecord | null = null;
   const solveWithin = async function* (space: PlanSpace): Work<Plan> {
     const best = makePlan({ source: sourceOf(prepared), groups, ...space, headerBytes });

@@ -16,6 +16,7 @@ export function refuseBesidePlan(options: PlanOptions): void {
   }
   refuseSchemesBesidePlan(options);
   refuseSearchBesidePlan(options);
+  refusePolicyBesidePlan(options);
   const given = givenWishes(options);
   if (given.length === 0) return;
   const flags = given.join(' ');
@@ -58,5 +59,18 @@ function refuseSearchBesidePlan({ search = 'none' }: PlanOptions): void {
     'SEARCH_BESIDE_PLAN',
     `expected a plan file, a preset or a search, found two of them: --search ${search}`,
     { suggestion: 'Leave --search out to take the plan as it is, or give a budget to search within.' },
+  );
+}
+
+function refusePolicyBesidePlan({ policy, target }: PlanOptions): void {
+  const flags = Object.entries({ policy, target }).flatMap(([flag, name]) =>
+    name === undefined ? [] : [`--${flag} ${name}`],
+  );
+  if (flags.length === 0) return;
+  throw new BitsmithError(
+    'arguments',
+    'POLICY_BESIDE_PLAN',
+    `expected a plan file, a preset or a policy, found two of them: ${flags.join(' ')}`,
+    { suggestion: `Leave ${flags.join(' and ')} out to take the plan or preset as it is.` },
   );
 }

@@ -11,7 +11,6 @@ import type { StorageType } from '../plan/schemes.js';
 import { formatNats } from '../plan/units.js';
 import type { Work } from '../run/events.js';
 import { stage } from '../run/work.js';
-import { pointOf } from './gradients/probed-prices.js';
 import { gatherVariants, type LiveMeasurement } from './live/variants.js';
 
 /** What plans would store the embedding as, by what is known. */
@@ -54,9 +53,9 @@ export async function* settleEmbedding(
         const factors = new Map<string, number>();
         for (const [index, { scheme, klNats }] of open.entries()) {
           settled.add(scheme);
-          const [point] = pointOf({ klNats }, losses.values[index]);
-          if (point !== undefined) factors.set(scheme, point.factor);
-          found.push({ scheme, priced: klNats, klNats: losses.values[index].klNats });
+          const loss = losses.values[index].klNats;
+          if (loss > 0) factors.set(scheme, loss / klNats);
+          found.push({ scheme, priced: klNats, klNats: loss });
         }
         measured = measured.map((each) =>
           each.tensor.name === embedding.name ? { ...each, errors: scaled(each.errors, factors) } : each,

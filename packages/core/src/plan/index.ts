@@ -50,7 +50,7 @@ export { bitsOf, findScheme, isLegalForRows, legalSchemes, schemes } from './sch
 export type { CatalogueScheme, SchemeId, StorageType } from './schemes.js';
 export { ruleAssignment } from './rules/rule-assignment.js';
 export type { RuleAssignment } from './rules/rule-assignment.js';
-export { asRulePlan, rulePrices } from './rules/rule-prices.js';
+export { asRulePlan, rulePrices, withoutUnit } from './rules/rule-prices.js';
 export { solve } from './solve.js';
 export type { KnapsackChoice, Solution } from './solve.js';
 export { tensorTypeFile } from './tensor-type-file.js';

@@ -3,23 +3,17 @@
  * of its own, so a search that was interrupted finds what it measured; tokens are counted as if nothing had been there, for a
  * search must end the same way whether it was interrupted or not.
  */
-import os from 'node:os';
 import { BitsmithError } from '@bitsmith/formats';
 import type { Variant } from '../measure/live/change.js';
-import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
+import { gatherVariants, type LiveMeasurement, roomForEncoded } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
 import type { Choice } from '../plan/types.js';
 import type { Work } from '../run/events.js';
-import type { TokenizedText } from '../text/tokenize.js';
+import { type TokenizedText, tokensOf } from '../text/tokenize.js';
 import { type Assignment, genomeOf, variantOf } from './assignment.js';
-import { tokensOf } from './search-text.js';
 
 /** What measuring plans needs besides the text. */
 export type PlanMeasurement = Omit<LiveMeasurement, 'text' | 'encodedCacheBytes'>;
-
-/** A machine with much memory has no use for more; one with little keeps seven eighths for the model. */
-const MOST_CACHE_BYTES = 512 * 2 ** 20;
-const CACHE_SHARE = 1 / 8;
 
 export class PlanLedger {
   /** Tokens that plans ran over. */
@@ -31,7 +25,7 @@ export class PlanLedger {
   private readonly overflow = new Map<string, BitsmithError>();
   /** True while everything asked for was in the store. */
   cached = true;
-  private readonly cacheBytes = Math.min(MOST_CACHE_BYTES, Math.floor(os.freemem() * CACHE_SHARE));
+  private readonly cacheBytes = roomForEncoded();
 
   constructor(live: PlanMeasurement, choices: readonly Choice[]) {
     this.live = live;

@@ -6,7 +6,7 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import type { Gathered } from '../measure/gather.js';
-import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
+import { gatherVariants, type LiveMeasurement, roomForEncoded } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
 import { type CouplingGroup, expandPicked, mergeCoupled, type MergedChoice } from '../plan/coupling.js';
 import { bytesRange, leastBytes, SIZE_STEP } from '../plan/least-bytes.js';
@@ -57,9 +57,10 @@ interface Point {
 
 /** Plans in the live model. */
 export function liveMeter(live: LiveMeasurement, choices: readonly Choice[]): LossMeter {
+  const caching = { ...live, encodedCacheBytes: roomForEncoded() };
   return async function* (assignments) {
     const variants = assignments.map((assignment) => variantOf(live.model, choices, assignment));
-    return yield* gatherVariants(live, variants, 'plans in the live model');
+    return yield* gatherVariants(caching, variants, 'plans in the live model');
   };
 }
 

@@ -49,10 +49,6 @@ export function divideSearchText(text: TokenizedText, limits: TextLimits = noLim
   return { levels, check: check === 0 ? null : partOf(text, order.slice(order.length - check)) };
 }
 
-export function tokensOf({ chunks, contextTokens }: TokenizedText): number {
-  return chunks.length * contextTokens;
-}
-
 function partOf(text: TokenizedText, indices: readonly number[]): TokenizedText {
   return { ...text, chunks: indices.toSorted((a, b) => a - b).map((index) => text.chunks[index]) };
 }

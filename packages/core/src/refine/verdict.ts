@@ -3,13 +3,12 @@
  * the best of the plans that were there before; else that one is taken.
  */
 import type { Work } from '../run/events.js';
-import type { TokenizedText } from '../text/tokenize.js';
+import { type TokenizedText, tokensOf } from '../text/tokenize.js';
 import type { Assignment } from './assignment.js';
 import { standardErrorOfMean } from '../measure/standard-error.js';
 import { pairedDifference, surelyLess } from './paired.js';
 import type { PlanLedger } from './plan-ledger.js';
 import type { PlanLoss, SearchVerdict } from './search-record.js';
-import { tokensOf } from './search-text.js';
 
 /** The name of the solver's plan among seeds. */
 export const SOLVER = 'solver';

@@ -61,6 +61,11 @@ export function spreadChunks(text: TokenizedText, limit: number): TokenizedText 
   return spreadSamples(text, chunkCount(text, limit));
 }
 
+/** Tokens that a text has in whole chunks. */
+export function tokensOf({ chunks, contextTokens }: TokenizedText): number {
+  return chunks.length * contextTokens;
+}
+
 /**
  * `samples` chunks spread over the text.
  * @throws BitsmithError `SAMPLES_TOO_MANY` where the text has fewer

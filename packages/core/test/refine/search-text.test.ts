@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { divideSearchText, tokensOf } from '../../src/refine/search-text.js';
+import { divideSearchText } from '../../src/refine/search-text.js';
+import { tokensOf } from '../../src/text/tokenize.js';
 
 function textOf(chunks: number, contextTokens: number) {
   return {

@@ -4,7 +4,8 @@
  * level is computed once; sums over the lowest and middle levels grow from split to split, as their order allows.
  */
 import * as layout from './grid-layout.js';
-import { DELTA, type Split } from './ternary.js';
+import type { SplitFinder } from './iq1-search.js';
+import { DELTA } from './ternary.js';
 import {
   f32,
   f32x4,
@@ -77,7 +78,7 @@ function copy(from: Sums, to: Sums): Statement[] {
 }
 
 /** Leaves the best split in its variables. */
-export class PairSplitSearch implements Split {
+export class PairSplitSearch implements SplitFinder {
   readonly first: Local<'i32'>;
   readonly second: Local<'i32'>;
   readonly scale: Local<'f32'>;

@@ -6,15 +6,15 @@
 import { clear, indexOf, merge, scaleCode, shifted, SuperBlockWriter } from './grid-block.js';
 import type { ErrorWeights } from './error-weights.js';
 import * as layout from './grid-layout.js';
-import { makeNearest } from './grid-nearest.js';
 import { gridShapes } from './grids.js';
 import { makeToHalf } from './half.js';
 import { PairSplitSearch, splitTerms } from './iq1-m-split.js';
 import { type Kernel, overRows } from './kernel.js';
 import { SUPER_BLOCK } from './layout.js';
-import { codesOfSplit, DELTA, levelValue, makeSettle, makeSort, makeWeigh } from './ternary.js';
-import { f32, type F32, i32, type I32, type Statement, type ValueType } from './instructions.js';
-import { call, choose, give, loop, result, WasmFunction, when } from './wasm.js';
+import { makeSplitSearch } from './iq1-search.js';
+import { DELTA, levelValue, makeWeigh } from './ternary.js';
+import { f32, type F32, i32, type I32, type Statement } from './instructions.js';
+import { choose, give, loop, result, WasmFunction, when } from './wasm.js';
 
 const SIZE = 16;
 const SUB_BLOCKS = SUPER_BLOCK / SIZE;
@@ -34,43 +34,6 @@ const zero = i32.const(0);
 function deltaOf(down: I32, group: number): F32 {
   const isDown = i32.and(down, i32.const(2 - group));
   return choose(isDown, f32.const(-DELTA), f32.const(DELTA));
-}
-
-/** `search(values, importance, sigma2, offset)`: codes, scale and shifts of a sub-block; 0 where it has no codes. */
-function makeSearch(weigh: WasmFunction<'f32'>): {
-  helpers: WasmFunction<ValueType | null>[];
-  search: WasmFunction<'i32'>;
-} {
-  const sort = makeSort(SIZE);
-  const nearest = makeNearest(gridShapes.IQ1_S);
-  const settle = makeSettle(SIZE, nearest);
-  const fn = new WasmFunction(['i32', 'i32', 'f32', 'i32'], 'i32');
-  const [x, importance] = [0, 1].map((index) => fn.parameter(index, 'i32'));
-  const sigma2 = fn.parameter(2, 'f32');
-  const offset = fn.parameter(3, 'i32');
-  const mirrored = fn.local('i32');
-  const split = new PairSplitSearch(fn);
-  const { down, first, scale } = split;
-  const without = [
-    f32.store(offset, f32.const(0), layout.SCALES),
-    i32.store(offset, zero, layout.SHIFTS),
-    give(zero),
-  ];
-  fn.add(
-    when(f32.lt(result(weigh, x, importance, sigma2), f32.const(LEAST)), without),
-    call(sort, x),
-    ...splitTerms(fn, x),
-    ...split.run(),
-    when(i32.ltS(first, zero), without),
-    mirrored.set(f32.lt(scale, f32.const(0))),
-    ...codesOfSplit(fn, SIZE, split, mirrored),
-    when(mirrored, [scale.set(f32.neg(scale)), down.set(i32.xor(down, i32.const(3)))]),
-    ...[0, 1].map((group) => f32.store(zero, deltaOf(down, group), layout.DELTAS + 4 * group)),
-    f32.store(offset, result(settle, x, scale), layout.SCALES),
-    i32.store(offset, down, layout.SHIFTS),
-    give(i32.const(1)),
-  );
-  return { helpers: [sort, nearest, settle], search: fn };
 }
 
 /** Indices of the two groups, and their points for the fit at the end. */
@@ -170,7 +133,15 @@ function makeBlock(
 export function makeIq1M(errors: ErrorWeights): Kernel {
   const toHalf = makeToHalf();
   const weigh = makeWeigh(SIZE, errors);
-  const { helpers, search } = makeSearch(weigh);
+  const { helpers, search } = makeSplitSearch({
+    size: SIZE,
+    least: LEAST,
+    weigh,
+    sums: splitTerms,
+    finder: (fn) => new PairSplitSearch(fn),
+    shifts: 3,
+    deltas: (down) => [0, 1].map((group) => deltaOf(down, group)),
+  });
   const fit = makeFit(weigh);
   const block = makeBlock(search, fit, toHalf);
   return {

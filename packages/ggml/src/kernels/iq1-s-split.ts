@@ -4,7 +4,8 @@
  * in ggml's order, only where one of them is better.
  */
 import * as layout from './grid-layout.js';
-import { DELTA, type Split } from './ternary.js';
+import type { SplitFinder } from './iq1-search.js';
+import { DELTA } from './ternary.js';
 import {
   f32,
   f32x4,
@@ -56,7 +57,7 @@ interface Shift {
 }
 
 /** Leaves the best split in its variables. */
-export class SplitSearch implements Split {
+export class SplitSearch implements SplitFinder {
   readonly first: Local<'i32'>;
   readonly second: Local<'i32'>;
   readonly scale: Local<'f32'>;

@@ -4,15 +4,15 @@
  */
 import { indexOf, shifted, SuperBlockWriter } from './grid-block.js';
 import * as layout from './grid-layout.js';
-import { makeNearest } from './grid-nearest.js';
 import { gridShapes } from './grids.js';
 import { makeToHalf } from './half.js';
 import { prefixSums, SplitSearch } from './iq1-s-split.js';
 import { type Kernel, overRows } from './kernel.js';
 import { SUPER_BLOCK } from './layout.js';
-import { codesOfSplit, DELTA, makeSettle, makeSort, makeWeigh } from './ternary.js';
-import { f32, i32, type I32, type Statement, type ValueType } from './instructions.js';
-import { call, choose, give, result, WasmFunction, when } from './wasm.js';
+import { makeSplitSearch } from './iq1-search.js';
+import { DELTA, makeWeigh } from './ternary.js';
+import { f32, type F32, i32, type I32, type Statement } from './instructions.js';
+import { choose, result, WasmFunction } from './wasm.js';
 
 const SIZE = 32;
 const BLOCK_BYTES = 50;
@@ -26,41 +26,9 @@ const FUDGE = 1.125;
 
 const zero = i32.const(0);
 
-/** `search(values, importance, sigma2, offset)`: codes, scale and shift of a sub-block; 0 where it has no codes. */
-function makeSearch(): { helpers: WasmFunction<ValueType | null>[]; search: WasmFunction<'i32'> } {
-  const weigh = makeWeigh(SIZE, 'importance');
-  const sort = makeSort(SIZE);
-  const nearest = makeNearest(gridShapes.IQ1_S);
-  const settle = makeSettle(SIZE, nearest);
-  const fn = new WasmFunction(['i32', 'i32', 'f32', 'i32'], 'i32');
-  const [x, importance] = [0, 1].map((index) => fn.parameter(index, 'i32'));
-  const sigma2 = fn.parameter(2, 'f32');
-  const offset = fn.parameter(3, 'i32');
-  const mirrored = fn.local('i32');
-  const delta = fn.local('f32');
-  const split = new SplitSearch(fn);
-  const { down, first, scale } = split;
-  const without = [
-    f32.store(offset, f32.const(0), layout.SCALES),
-    i32.store(offset, zero, layout.SHIFTS),
-    give(zero),
-  ];
-  fn.add(
-    when(f32.lt(result(weigh, x, importance, sigma2), f32.const(LEAST)), without),
-    call(sort, x),
-    ...prefixSums(fn, x),
-    ...split.run(fn),
-    when(i32.ltS(first, zero), without),
-    mirrored.set(f32.lt(scale, f32.const(0))),
-    ...codesOfSplit(fn, SIZE, split, mirrored),
-    when(mirrored, [scale.set(f32.neg(scale)), down.set(i32.xor(down, i32.const(1)))]),
-    delta.set(choose(down, f32.const(-DELTA), f32.const(DELTA))),
-    ...Array.from({ length: SIZE / 8 }, (_, group) => f32.store(zero, delta, layout.DELTAS + 4 * group)),
-    f32.store(offset, result(settle, x, scale), layout.SCALES),
-    i32.store(offset, down, layout.SHIFTS),
-    give(i32.const(1)),
-  );
-  return { helpers: [weigh, sort, nearest, settle], search: fn };
+/** The shift of a sub-block. */
+function deltaOf(down: I32): F32 {
+  return choose(down, f32.const(-DELTA), f32.const(DELTA));
 }
 
 /** Low bits of the indices in bytes of their own, the high three bits of each in a word. */
@@ -91,10 +59,19 @@ function makeBlock(search: WasmFunction<'i32'>, toHalf: WasmFunction<'i32'>): Wa
 
 export function makeIq1S(): Kernel {
   const toHalf = makeToHalf();
-  const { helpers, search } = makeSearch();
+  const weigh = makeWeigh(SIZE, 'importance');
+  const { helpers, search } = makeSplitSearch({
+    size: SIZE,
+    least: LEAST,
+    weigh,
+    sums: prefixSums,
+    finder: (fn) => new SplitSearch(fn),
+    shifts: 1,
+    deltas: (down) => Array.from({ length: SIZE / 8 }, () => deltaOf(down)),
+  });
   const block = makeBlock(search, toHalf);
   return {
-    functions: overRows([toHalf, ...helpers, search], {
+    functions: overRows([toHalf, weigh, ...helpers, search], {
       encode: block,
       size: SUPER_BLOCK,
       bytes: BLOCK_BYTES,

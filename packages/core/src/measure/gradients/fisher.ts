@@ -104,8 +104,10 @@ export function priceOfErrors(
   const factor = fisher.total / (2 * labels * hits);
   const growth = growthOf(fisher, sample, changes);
   const errors = sample.map((_, index) => {
-    const along = growth === 0 ? 0 : growth ** 2 * (changes.along?.sizes[index] ?? 0);
-    return Math.max(0, changes.errors[index] - along);
+    const { errors: whole, along } = changes;
+    if (growth === 0 || along === undefined) return whole[index];
+    // |dW - g W|^2, which rounding may leave a little below zero.
+    return Math.max(0, whole[index] - 2 * growth * along.products[index] + growth ** 2 * along.sizes[index]);
   });
   const together = fisher.sequenceGrowth.map((square) => (growth ** 2 * square) / (2 * labels));
   const ofSequence = fisher.sequenceRows.map((rows, sequence) => {

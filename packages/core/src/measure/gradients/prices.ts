@@ -34,7 +34,7 @@ export async function* gradientPrices(
     items: pairs,
     taskOf: ({ tensor, scheme }) => ({
       kind: 'gradient-price',
-      version: 2,
+      version: 3,
       parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, ...encoderVersion([scheme]) },
       inputs: {
         model: model.sha256,

@@ -1,4 +1,5 @@
 /** @file The fit that turns sums of prices into expected losses of whole plans: measured on plans of the model at hand. */
+import { type CouplingGroup, expandPicked, mergeCoupled } from '../../plan/coupling.js';
 import type { StorageType } from '../../plan/schemes.js';
 import type { Choice } from '../../plan/types.js';
 import { solve } from '../../plan/solve.js';
@@ -26,6 +27,8 @@ export interface PredictionOptions {
   readonly parameterCount: number;
   /** Plans to measure; default 6. */
   readonly plans?: number;
+  /** Tensors that must share a scheme; default none. */
+  readonly groups?: readonly CouplingGroup[];
   readonly seed: number;
   /** Interactions that passed their tests enter the sums; null: none are known. */
   readonly interactions: InteractionAudit | null;
@@ -98,9 +101,11 @@ function spreadPlans(choices: readonly Choice[], options: PredictionOptions): Pr
 function planAt(
   choices: readonly Choice[],
   bytes: number,
-  { parameterCount, interactions }: PredictionOptions,
+  { parameterCount, groups = [], interactions }: PredictionOptions,
 ): PricedPlan {
-  const { picked, bytes: taken } = solve(choices, bytes);
+  const merged = mergeCoupled(choices, groups);
+  const solution = solve(merged, bytes);
+  const picked = expandPicked(choices, merged, solution.picked);
   return {
     schemes: new Map(
       choices.map(({ tensor, candidates }, index) => [
@@ -108,7 +113,7 @@ function planAt(
         candidates[picked[index]].scheme as StorageType,
       ]),
     ),
-    bitsPerWeight: (taken * 8) / parameterCount,
+    bitsPerWeight: (solution.bytes * 8) / parameterCount,
     priceSum: priceOfPlan(choices, picked, interactions),
   };
 }

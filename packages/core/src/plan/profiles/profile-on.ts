@@ -1,12 +1,11 @@
 /** @file A profile held against a model: what it fixes, what it leaves open, and which sizes plans within it may have. */
-import { tiedTensors } from '../../model/tied.js';
 import type { SourceModel } from '../../model/types.js';
-import { coupleOptions, couplingGroups, parseCouplings } from '../coupling.js';
-import { applyFloors, parseFloor } from '../floors.js';
-import { applyLocks, parseLock } from '../locks.js';
-import { dataRange, type DataRange, storageOptions } from '../options.js';
+import { parseCouplings } from '../coupling.js';
+import { parseFloor } from '../floors.js';
+import { parseLock } from '../locks.js';
+import { dataRange, type DataRange } from '../options.js';
 import { parseSchemes } from '../scheme-list.js';
-import { parsePolicy, policyFloors } from './policies.js';
+import { shapeOf } from '../shape.js';
 import type { Profile } from './profile.js';
 import { tensorLocks } from './tensor-locks.js';
 
@@ -29,17 +28,15 @@ export function profileOn(
   profile: Profile,
   model: Pick<SourceModel, 'architecture' | 'metadata' | 'tensors'>,
 ): ProfileFit {
-  const { tensors } = model;
-  const floors = (profile.floors ?? []).map(parseFloor);
-  const locks = [...(profile.locks ?? []).map(parseLock), ...tensorLocks(profile.tensors ?? {}, tensors)];
-  const applied = applyLocks(locks, tensors, tiedTensors(model));
-  const free = applyFloors(
-    storageOptions(tensors, applied, undefined, parseSchemes(profile.schemes)),
-    floors,
-  );
-  const policy = profile.policy === undefined ? [] : policyFloors(parsePolicy(profile.policy), free, floors);
-  const groups = couplingGroups(tensors, parseCouplings(profile.couple ?? []));
-  const storage = coupleOptions(applyFloors(free, policy), groups);
+  const { schemes, policy } = profile;
+  const { storage } = shapeOf(model, {
+    locks: [...(profile.locks ?? []).map(parseLock), ...tensorLocks(profile.tensors ?? {}, model.tensors)],
+    floors: (profile.floors ?? []).map(parseFloor),
+    couplings: parseCouplings(profile.couple ?? []),
+    allowed: parseSchemes(schemes),
+    schemes,
+    policy,
+  });
   const locked = storage.filter(({ constraint }) => constraint?.kind === 'lock').length;
   const open = storage.filter(({ options }) => options.length > 1).length;
   return { locked, open, kept: storage.length - locked - open, data: dataRange(storage) };

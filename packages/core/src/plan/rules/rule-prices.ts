@@ -10,7 +10,7 @@ import type { TensorOptions } from '../options.js';
 import { assemblePlan } from '../plan.js';
 import type { TensorMeasurement } from '../price.js';
 import { explained } from '../reasons.js';
-import type { Plan, PlannedTensor } from '../types.js';
+import type { Choice, Plan, PlannedTensor } from '../types.js';
 import { blockCount, ruleFor } from './name-rules.js';
 import { typicalError } from './typical-errors.js';
 
@@ -30,6 +30,11 @@ export function rulePrices(storage: readonly TensorOptions[]): readonly TensorMe
     });
     return { tensor, errors: new Map(errors), inNats: true, probe: null };
   });
+}
+
+/** What the solver knows of nats that do not simply add up means nothing for prices of another unit. */
+export function withoutUnit(choices: readonly Choice[]): readonly Choice[] {
+  return choices.map((choice) => ({ ...choice, direct: false }));
 }
 
 /** A plan that was solved for by `rulePrices`, without the figures that mean nothing, and with the rules as its reasons. */

@@ -7,13 +7,13 @@
 import { mix32, mulberry32 } from '../../measure/mulberry32.js';
 import type { RunEvent, Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
-import type { TokenizedText } from '../../text/tokenize.js';
+import { type TokenizedText, tokensOf } from '../../text/tokenize.js';
 import { type Assignment, bytesOf, genomeOf } from '../assignment.js';
 import type { SearchSpace } from '../genes.js';
 import { surelyLess } from '../paired.js';
 import { PlanLedger, type PlanMeasurement } from '../plan-ledger.js';
 import type { EvolveRecord, Generation } from '../search-record.js';
-import { divideSearchText, type SearchText, tokensOf } from '../search-text.js';
+import { divideSearchText, type SearchText } from '../search-text.js';
 import { Standings } from './standings.js';
 import { type Decided, decide, type NamedPlan, SOLVER, takenWords } from '../verdict.js';
 import { crossBlocks } from './crossover.js';

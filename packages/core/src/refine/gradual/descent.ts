@@ -127,6 +127,9 @@ async function* down(input: DescentInput, rung: Rung): AsyncGenerator<RunEvent, 
   return { ...some, path: [...path, ...some.path] };
 }
 
+/** Runs of one stage's genes that are measured at once; of more genes, runs of evenly spaced lengths. */
+const MOST_PREFIXES = 8;
+
 /** The longest run of the genes that holds what is granted. Runs contain each other and are measured together. */
 async function* longestPrefix(
   input: DescentInput,
@@ -134,7 +137,10 @@ async function* longestPrefix(
   movable: readonly Gene[],
 ): AsyncGenerator<RunEvent, Tried, void> {
   const [rounding] = input.roundings;
-  const prefixes = movable.slice(0, -1).map((_, index) => movable.slice(0, index + 1));
+  const count = Math.min(MOST_PREFIXES, movable.length - 1);
+  const prefixes = Array.from({ length: count }, (_, index) =>
+    movable.slice(0, Math.ceil(((index + 1) * (movable.length - 1)) / count)),
+  );
   const states = prefixes.flatMap((genes) => {
     const state = lowered(input, rung, genes, rounding);
     return state === null ? [] : [{ genes, state }];
