@@ -97,3 +97,8 @@ test('a policy shapes the curve and is no budget', async () => {
   const { result } = await runJob(pareto({ ...small, plans: 0, policy: 'quality-max' }));
   expect(result.points[0].bytes).toBeGreaterThanOrEqual(curve.points[0].bytes);
 });
+
+test('rules know no losses to draw', async () => {
+  const drawn = () => runJob(pareto({ ...small, method: 'rules' }));
+  await expectFailure(drawn, 'arguments', 'RULES_BESIDE_PARETO', /^expected measured prices/);
+});

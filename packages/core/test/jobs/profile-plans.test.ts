@@ -104,6 +104,21 @@ describe('a target or a policy', () => {
     expect(new Set(attention.map(({ scheme }) => scheme))).toEqual(new Set(['Q6_K']));
   });
 
+  test('does not stand in for what a plan by hand leaves open', async () => {
+    const part = given.filter(([tensor]) => !tensor.startsWith('blk.3.ffn'));
+    const profile = await profileFile('open.yaml', `method: rules\ntarget: local\n${lines(part)}`);
+    await expectFailure(() => planned({ profile }), 'arguments', 'BUDGET_MISSING', /blk\.3\.ffn/);
+  });
+
+  test('has no place beside a preset, but for that of a profile, which gives way', async () => {
+    const found = /found two of them: --policy balanced --target edge$/;
+    const both = () => planned({ preset: 'Q4_0', policy: 'balanced', target: 'edge' });
+    await expectFailure(both, 'arguments', 'POLICY_BESIDE_PLAN', found);
+    const profile = await profileFile('policy.yaml', 'policy: quality-max\n');
+    const made = await planned({ preset: 'Q4_0', profile });
+    expect(made.tensors.map(({ tensor, scheme }) => [tensor, scheme])).toEqual(given);
+  });
+
   test('that contradict each other end before anything is measured, with what is possible', async () => {
     await expectFailure(
       () => planned({ target: 'edge', policy: 'quality-max' }),
