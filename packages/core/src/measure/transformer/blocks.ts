@@ -159,12 +159,12 @@ export class Blocks {
 }
 
 /** Long contexts have other frequencies where a model says so; ours are as long as the sequences. */
-async function loadRopeFactors({
+export async function loadRopeFactors({
   engine,
   files,
   model,
   positions,
-}: PassSettings): Promise<Float32Array | null> {
+}: Pick<PassSettings, 'engine' | 'files' | 'model' | 'positions'>): Promise<Float32Array | null> {
   const long = positions > (model.blocks[0]?.rope.originalContext ?? Infinity);
   const names = ['rope_freqs.weight', long ? 'rope_factors_long.weight' : 'rope_factors_short.weight'];
   const name = names.find((candidate) => files.has(candidate));
