@@ -1,15 +1,9 @@
 /** @file Rows of a stored tensor to rows in another scheme: read, decode to floats, check, encode. */
 import { BitsmithError, type ImportanceMatrix, tensorTypes, type TensorType } from '@bitsmith/formats';
-import {
-  checkFinite,
-  decodeRows,
-  encodeRows,
-  encodeStoredRows,
-  type Engine,
-  findNonFinite,
-} from '@bitsmith/ggml';
+import { checkFinite, decodeRows, encodeStoredRows, type Engine, findNonFinite } from '@bitsmith/ggml';
 import { type ColumnWeights, columnWeights, vectorOfRow } from '../calibrate/column-weights.js';
 import type { StoredTensor, WeightFiles } from '../model/weight-files.js';
+import { encodeRows } from './encode-type.js';
 import type { Slab } from './slabs.js';
 
 /** Buffers of one lane, reused from slab to slab. */

@@ -3,10 +3,11 @@
  * engine's; affine codes are made on threads of this process, with their ranges searched, by importance where there is one.
  */
 import { isTensorType, tensorByteLength, type TensorType } from '@bitsmith/formats';
-import { decodeRows, encodeRows, type Engine, prepareCodebooks } from '@bitsmith/ggml';
+import { decodeRows, type Engine, prepareCodebooks } from '@bitsmith/ggml';
 import { affineSpec } from '../plan/affine-schemes.js';
 import type { StorageType } from '../plan/schemes.js';
 import { throughAffine } from './affine-lanes.js';
+import { encodeRows } from './encode-type.js';
 
 export interface SchemeRequest {
   readonly scheme: StorageType;

@@ -1,6 +1,7 @@
 import { decodeAffine, encodeAffine } from '@bitsmith/formats';
-import { decodeRows, encodedByteLength, encodeRows, loadEngine } from '@bitsmith/ggml';
+import { decodeRows, encodedByteLength, loadEngine } from '@bitsmith/ggml';
 import { expect, test } from 'vitest';
+import { encodeRows } from '../../src/encode/encode-type.js';
 import { affineSpec } from '../../src/plan/affine-schemes.js';
 import { typicalError } from '../../src/plan/rules/typical-errors.js';
 import { gaussian, randomFrom } from '../support/random.js';

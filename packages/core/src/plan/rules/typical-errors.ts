@@ -9,10 +9,10 @@ import type { GgufSchemeId } from '../schemes.js';
 const gguf: Readonly<Record<GgufSchemeId, number>> = {
   Q1_0: 0.361,
   IQ1_S: 0.235,
-  TQ1_0: 0.653,
+  TQ1_0: 0.189,
   IQ1_M: 0.204,
   IQ2_XXS: 0.118,
-  TQ2_0: 0.653,
+  TQ2_0: 0.189,
   Q2_0: 0.517,
   IQ2_XS: 0.0898,
   IQ2_S: 0.0618,
