@@ -1,13 +1,15 @@
 /** @file What a plan's choices are priced in: everything quick, and slow groups of schemes where some plan could use them. */
 import type { Calibration } from '../calibrate/calibrate.js';
+import type { ModelTensor } from '../model/types.js';
 import { membersOf, type SchemeGroup } from '../measure/errors/scheme-groups.js';
 import { probeText } from '../measure/gradients/probed-prices.js';
 import { settleEmbedding } from '../measure/settle-embedding.js';
 import type { Wanted } from '../measure/wanted.js';
 import { storedBytes } from '../plan/bytes.js';
 import { type CouplingGroup, expandPicked, mergeCoupled } from '../plan/coupling.js';
-import type { TensorOptions } from '../plan/options.js';
+import type { StorageOption, TensorOptions } from '../plan/options.js';
 import { priceOptions, type TensorMeasurement } from '../plan/price.js';
+import { nextSizes } from '../plan/reasons.js';
 import type { SchemeId } from '../plan/schemes.js';
 import { solve } from '../plan/solve.js';
 import type { Candidate, Choice } from '../plan/types.js';
@@ -65,16 +67,22 @@ function candidateAt(
   return choices[place].candidates[picked[place]];
 }
 
-/** Everything that has a choice, and what was locked to something else than it is. */
+/** Sizes priced beside what a tensor is locked to, up and down: one scheme may be no better than a smaller one. */
+const SIZES_BESIDE = 3;
+
+/** Everything that has a choice, and what was locked: what it is locked to, and the next sizes beside that. */
 export function wantedOf(storage: readonly TensorOptions[]): Wanted[] {
   return storage
-    .map(({ tensor, options }) => ({
-      tensor,
-      schemes: options
-        .map(({ scheme }) => scheme)
-        .filter((scheme): scheme is SchemeId => scheme !== tensor.type),
-    }))
-    .filter(({ schemes }) => schemes.length > 0);
+    .map(({ tensor, options, beside = [] }): Wanted => {
+      const { up, down } = nextSizes(beside, options[0].bytes, SIZES_BESIDE);
+      return { tensor, schemes: schemesIn(options, tensor), beside: schemesIn([...up, ...down], tensor) };
+    })
+    .filter(({ schemes, beside = [] }) => schemes.length + beside.length > 0);
+}
+
+/** Those that are not how the tensor is stored. */
+function schemesIn(options: readonly StorageOption[], { type }: ModelTensor): SchemeId[] {
+  return options.map(({ scheme }) => scheme).filter((scheme): scheme is SchemeId => scheme !== type);
 }
 
 /** The group's members as candidates that are not priced yet, with the bound that the group names. */

@@ -9,8 +9,8 @@ import type { TokenizedText } from '../text/tokenize.js';
 import type { Gathered } from './gather.js';
 import { type PricesOf, probedPrices } from './gradients/probed-prices.js';
 import { describeGradients, type GradientOptions, measureGradients } from './gradients/gradients.js';
-import { type GroupSelector, measureLater } from './measure.js';
-import { membersOf, schemeGroups } from './errors/scheme-groups.js';
+import { firstOf, type GroupSelector, measureLater } from './measure.js';
+import { schemeGroups } from './errors/scheme-groups.js';
 import type { Wanted } from './wanted.js';
 
 /** One tensor's prices. */
@@ -38,11 +38,7 @@ export async function* measureByGradient(
     const fisherPrices = probedPrices(run, model, calibration, text, gradients);
     const pricesOf = (open: readonly Wanted[]) => pricesAsErrors(fisherPrices, open);
     const [first] = schemeGroups;
-    const quick = wanted.map(({ tensor, schemes }) => ({
-      tensor,
-      schemes: schemes.length === 1 ? schemes : membersOf(first, schemes),
-    }));
-    const begun = yield* pricesOf(quick);
+    const begun = yield* pricesOf(wanted.map((item) => firstOf(item, first)));
     const measured = wanted.map(({ tensor }, index): PricedTensor => ({
       tensor,
       errors: begun.values[index],

@@ -56,7 +56,7 @@ export async function* measure(
       run,
       model,
       calibration,
-      wanted.map((item) => firstOf(item, first)),
+      wanted.map((item) => withProbe(firstOf(item, first))),
     );
     const probes = yield* measureProbes(run, model, calibration, text, tensors);
     const begun = tensors.map((tensor, index): MeasuredTensor => ({
@@ -104,10 +104,15 @@ export async function* measureLater<Measured extends TensorMeasurement>(
   return { values: measured, cached };
 }
 
-/** The first things to measure: all quick schemes, the only one where there is no choice, and the probe's. */
-function firstOf({ tensor, schemes }: Wanted, group: SchemeGroup): Wanted {
+/** The first things to measure: all quick schemes, and where there is no choice the only one with what stands beside it. */
+export function firstOf({ tensor, schemes, beside = [] }: Wanted, group: SchemeGroup): Wanted {
   const first = schemes.length === 1 ? schemes : membersOf(group, schemes);
-  return { tensor, schemes: [...new Set([...first, probeScheme(tensor)])] };
+  return { tensor, schemes: [...first, ...beside] };
+}
+
+/** Its error turns the others' into nats. */
+function withProbe({ tensor, schemes }: Wanted): Wanted {
+  return { tensor, schemes: [...new Set([...schemes, probeScheme(tensor)])] };
 }
 
 async function* measureErrors(

@@ -4,6 +4,8 @@ import type { SchemeId } from '../plan/schemes.js';
 
 export interface Wanted {
   readonly tensor: ModelTensor;
-  /** Schemes other than the stored type. */
+  /** Schemes other than the stored type; none where it is kept. */
   readonly schemes: readonly SchemeId[];
+  /** Of a tensor that is locked: schemes that no plan takes, priced for what a plan says of its steps. */
+  readonly beside?: readonly SchemeId[];
 }

@@ -55,9 +55,8 @@ export function priceOptions(
     const direct = tensor.role === 'output-head' ? { direct: true } : {};
     const choice: Choice = { tensor: tensor.name, candidates, ...direct, constraint };
     if (beside === undefined) return limits === undefined ? choice : { ...choice, limits };
-    const known = new Map(candidates.map(({ scheme, klNats }) => [scheme, klNats]));
     const priceBeside = (scheme: string): number | null =>
-      known.get(scheme) ?? (isLossless(tensor, scheme) ? 0 : null);
+      isLossless(tensor, scheme) || probe !== null ? priceOf(tensor, scheme, measurement, probe) : null;
     return { ...choice, beside: beside.map((option) => ({ ...option, klNats: priceBeside(option.scheme) })) };
   });
 }

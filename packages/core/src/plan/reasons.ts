@@ -15,7 +15,7 @@ export function plannedTensor(choice: Choice, taken: Candidate): PlannedTensor {
     decidedBy: decisionOf(choice, taken),
     ...(choice.beside === undefined
       ? stepsFrom(choice.candidates, taken)
-      : stepsBySize(choice.beside, taken)),
+      : stepsBeside(choice.beside, taken)),
   });
 }
 
@@ -32,20 +32,46 @@ export function explained(line: Omit<PlannedTensor, 'reason'>): PlannedTensor {
   return { ...line, reason: words.join('; ') };
 }
 
-/** Steps of a tensor that was not free: to the next size, whatever it would lose. Of equal sizes the later scheme. */
+/** Steps of a tensor that was not free: among what was priced beside it, else to the next sizes. */
+function stepsBeside(
+  options: NonNullable<Choice['beside']>,
+  taken: Candidate,
+): { readonly up: PlanStep | null; readonly down: PlanStep | null } {
+  const priced = options.filter((option): option is Candidate => option.klNats !== null);
+  const steps = stepsFrom(priced, taken);
+  const unpriced = stepsBySize(options, taken);
+  // What is stored as it was loses nothing and is always priced: alone it tells of no step.
+  const known = priced.some(({ bytes, klNats }) => bytes !== taken.bytes && klNats > 0);
+  return known ? steps : unpriced;
+}
+
+/** Steps to the next size, whatever it would lose. Of equal sizes the later scheme. */
 export function stepsBySize(
   options: NonNullable<Choice['beside']>,
   taken: { readonly bytes: number; readonly klNats: number | null },
 ): { readonly up: PlanStep | null; readonly down: PlanStep | null } {
-  const larger = options.filter(({ bytes }) => bytes > taken.bytes).map(({ bytes }) => bytes);
-  const smaller = options.filter(({ bytes }) => bytes < taken.bytes).map(({ bytes }) => bytes);
-  const step = (size: number): PlanStep | null => {
-    const to = options.findLast(({ bytes }) => bytes === size);
+  const step = (to: (typeof options)[number] | undefined): PlanStep | null => {
     if (to === undefined) return null;
     const klNats = to.klNats === null || taken.klNats === null ? null : to.klNats - taken.klNats;
     return { scheme: to.scheme, bytes: to.bytes - taken.bytes, klNats };
   };
-  return { up: step(Math.min(...larger)), down: step(Math.max(...smaller)) };
+  const { up, down } = nextSizes(options, taken.bytes, 1);
+  return { up: step(up.at(-1)), down: step(down.at(-1)) };
+}
+
+/** The options of the nearest sizes above and below so many bytes, so many sizes each. */
+export function nextSizes<Option extends { readonly bytes: number }>(
+  options: readonly Option[],
+  taken: number,
+  count: number,
+): { readonly up: readonly Option[]; readonly down: readonly Option[] } {
+  const sizes = [...new Set(options.map(({ bytes }) => bytes))].toSorted((a, b) => a - b);
+  const larger = sizes.filter((bytes) => bytes > taken).slice(0, count);
+  const smaller = sizes.filter((bytes) => bytes < taken).slice(-count);
+  return {
+    up: options.filter(({ bytes }) => larger.includes(bytes)),
+    down: options.filter(({ bytes }) => smaller.includes(bytes)),
+  };
 }
 
 function stepWords({ scheme, klNats }: PlanStep): string {

@@ -106,7 +106,7 @@ describe('makePlan', () => {
     const reason = (name: string) => made.tensors.find(({ tensor }) => tensor === name)?.reason;
     expect(reason('blk.0.attn_norm.weight')).toBe('kept as stored: a vector');
     expect(reason('blk.1.attn_k.weight')).toMatch(
-      /^locked by 'attn_k=Q8_0'; up: BF16 saves [\d.]+ nats for 30,720 bytes more; down: Q6_K, not priced, for 7,936 bytes less$/,
+      /^locked by 'attn_k=Q8_0'; up: BF16 saves [\d.]+ nats for 30,720 bytes more; down: Q6_K loses [\d.]+ nats for 7,936 bytes less$/,
     );
     expect(reason('blk.0.ffn_up.weight')).toMatch(
       /^by price; up: [A-Z0-9_]+ saves 0\.0*[1-9]\d? nats for [\d,]+ bytes more; down: [A-Z0-9_]+ loses 0\.0*[1-9]\d? nats for [\d,]+ bytes less$/,

@@ -3,6 +3,7 @@ import { storageOptions } from '../../src/plan/options.js';
 import { PROBE_FLOOR_NATS, priceOptions } from '../../src/plan/price.js';
 import type { TensorMeasurement } from '../../src/plan/price.js';
 import { applyLocks, parseLock } from '../../src/plan/locks.js';
+import { plannedTensor } from '../../src/plan/reasons.js';
 import { measurementsOf, smallLlama, tensorOf } from './models.js';
 
 const tensor = tensorOf('blk.0.attn_q.weight', 'BF16', 256, 256);
@@ -111,6 +112,24 @@ describe('priceOptions', () => {
     });
     expect(of('attn_k')?.candidates).toEqual([{ scheme: 'F32', bytes: 256 * 128 * 4, klNats: 0 }]);
     expect(of('attn_v')?.candidates).toEqual([{ scheme: 'BF16', bytes: 256 * 128 * 2, klNats: 0 }]);
+  });
+
+  it('prices what was measured beside a lock, and nothing else', () => {
+    const locks = applyLocks([parseLock('attn_q=Q4_K')], [tensor]);
+    const errors = { Q3_K: 2, Q4_K: 0.5, Q4_1: 0.6, Q5_K: 0.1 };
+    const measurement = measured({ scheme: 'Q3_K', klNats: 0.002 }, errors);
+    const [choice] = priceOptions(storageOptions([tensor], locks), [measurement]);
+    const known = choice.beside?.filter(({ klNats }) => klNats !== null);
+    expect(known?.map(({ scheme, klNats }) => [scheme, klNats])).toEqual([
+      ['Q3_K', 0.002],
+      ['Q4_K', 0.0005],
+      ['Q4_1', 0.0006],
+      ['Q5_K', 0.0001],
+      ['BF16', 0],
+    ]);
+    // Q4_1 is the next size, and loses more: the step up is the next that saves.
+    const line = plannedTensor(choice, choice.candidates[0]);
+    expect(line).toMatchObject({ up: { scheme: 'Q5_K' }, down: { scheme: 'Q3_K', klNats: 0.0015 } });
   });
 
   it('keeps what is never quantized, and what nothing smaller can store', () => {

@@ -10,7 +10,7 @@ import type { TensorOptions } from '../options.js';
 import { assemblePlan } from '../plan.js';
 import type { TensorMeasurement } from '../price.js';
 import { explained } from '../reasons.js';
-import type { Choice, Plan, PlannedTensor } from '../types.js';
+import type { Choice, Plan, PlannedTensor, PlanStep } from '../types.js';
 import { blockCount, ruleFor } from './name-rules.js';
 import { typicalError } from './typical-errors.js';
 
@@ -43,11 +43,16 @@ export function asRulePlan(plan: Plan, storage: readonly TensorOptions[], header
   const tensors = plan.tensors.map((line, index): PlannedTensor => {
     const { tensor, constraint } = storage[index];
     const klNats = line.scheme === tensor.type ? 0 : null;
-    if (constraint !== null) return { ...line, klNats };
+    if (constraint !== null)
+      return explained({ ...line, klNats, up: unpriced(line.up), down: unpriced(line.down) });
     const { bits, note } = ruleFor(tensor, blocks);
     const decidedBy = { kind: 'rule', note: `by rule: ${note}, ${bits} bits` } as const;
     return explained({ ...line, klNats, decidedBy, up: null, down: null });
   });
   const made = assemblePlan({ ...plan, headerBytes, tensors, klLowerBound: null });
   return { ...made, predicted: { ...made.predicted, evidence: 'assumed' } };
+}
+
+function unpriced(step: PlanStep | null): PlanStep | null {
+  return step && { ...step, klNats: null };
 }
