@@ -4,6 +4,8 @@ import type { StorageType } from '../../plan/schemes.js';
 export type Change =
   /** What a written file would hold in this scheme: its bytes, or floats that equal what they decode to. */
   | { readonly kind: 'scheme'; readonly scheme: StorageType }
+  /** Bytes in this scheme that were made before: the tensor's parts in a file of encoded tensors. */
+  | { readonly kind: 'encoded'; readonly scheme: StorageType; readonly path: string; readonly name: string }
   /** Gaussian noise with `relative` times the tensor's root mean square as its standard deviation. */
   | { readonly kind: 'noise'; readonly relative: number; readonly seed: number }
   /** All weights zero. */
@@ -32,6 +34,7 @@ export interface Variant {
 export function describeChange({ tensor, change }: TensorChange): string {
   switch (change.kind) {
     case 'scheme':
+    case 'encoded':
       return `${tensor} in ${change.scheme}`;
     case 'noise':
       return `${tensor} under noise of ${change.relative} times its root mean square`;
@@ -49,6 +52,8 @@ export function changeKey(change: Change): string {
   switch (change.kind) {
     case 'scheme':
       return change.scheme;
+    case 'encoded':
+      return `${change.scheme} ${change.path} ${change.name}`;
     case 'noise':
       return `noise ${change.relative} ${change.seed}`;
     case 'zero':

@@ -4,6 +4,7 @@ import { decodeRows, encodeRows } from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from '../../encode/encode-rows.js';
 import { cutIntoSlabs, type Slab } from '../../encode/slabs.js';
+import { decodeParts, readParts } from '../../encode/learned/stored-parts.js';
 import { throughScheme } from '../../encode/through-scheme.js';
 import { nativeEngine } from '../../engine/session.js';
 import type { EngineSettings } from '../../engine/task-type.js';
@@ -58,6 +59,8 @@ export async function changedBytes(
   switch (change.kind) {
     case 'scheme':
       return encodedOnce(source, tensor, change.scheme);
+    case 'encoded':
+      return storedBytes(source, tensor, change);
     case 'noise':
       return withNoise(source, tensor, change.relative, change.seed);
     case 'zero':
@@ -99,6 +102,23 @@ async function encodedOnce(
   const made = await encode(cache.allocate(byteLength));
   cache.keep(key, made.bytes);
   return made;
+}
+
+/** What was encoded before, as it is where the engine knows the scheme, else as floats. */
+async function storedBytes(
+  { pool, settings }: ChangeSource,
+  tensor: StoredTensor,
+  { scheme, path, name }: Extract<Change, { readonly kind: 'encoded' }>,
+): Promise<ChangedTensor> {
+  const parts = await readParts(path, name);
+  const type = isTensorType(scheme) ? scheme : 'F32';
+  const bytes = pool.take(tensorByteLength(type, tensor.shape));
+  if (isTensorType(scheme)) bytes.set(parts.data);
+  else {
+    const floats = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    await decodeParts(nativeEngine(settings), scheme, parts, tensor, floats);
+  }
+  return { type, bytes };
 }
 
 async function encodeInto(
