@@ -3,7 +3,14 @@
  * bit for bit, so nothing is written here. Losses are those of the live model's positions: all but the first eighth of a chunk,
  * where files are scored on second halves.
  */
-import { type RunContext, type StorageType, storedBytes, tokensOf, type Work } from '@bitsmith/core';
+import {
+  BitsmithError,
+  type RunContext,
+  type StorageType,
+  storedBytes,
+  tokensOf,
+  type Work,
+} from '@bitsmith/core';
 import { row, type Row, say } from '../report.js';
 import { ratioOfMeans } from '../statistics.js';
 import type { Compared } from './files.js';
@@ -42,19 +49,22 @@ export async function* alsoRows(
   return compared.flatMap((size) => {
     const { preset } = size;
     const peer = losses(`${preset.name} ${PRESET}`);
-    return [OURS, ...names].map((name) => {
+    return [OURS, ...names].flatMap((name) => {
       const id = `${preset.name} ${name}`;
+      const contestant = contestants.find((each) => each.id === id);
+      if (contestant === undefined) return [];
       const loss = losses(id);
-      const contestant = contestants.find((each) => each.id === id) as Contestant;
       const { ratio, standardError } = ratioOfMeans(loss.sequenceKlNats, peer.sequenceKlNats);
-      return row({
-        case: `${on.about.name} ${preset.name}, also`,
-        metric: `  ${name === OURS ? OURS : words[name as PlannerName]}${bytesNote(on, contestant, dataBytesOf(size))}`,
-        ours: loss.klNats,
-        peer: peer.klNats,
-        ratio,
-        standardError,
-      });
+      return [
+        row({
+          case: `${on.about.name} ${preset.name}, also`,
+          metric: `  ${name === OURS ? OURS : words[name as PlannerName]}${bytesNote(on, contestant, dataBytesOf(size))}`,
+          ours: loss.klNats,
+          peer: peer.klNats,
+          ratio,
+          standardError,
+        }),
+      ];
     });
   });
 }
@@ -78,11 +88,22 @@ function contestantsOf(
       id: `${preset.name} ${OURS}`,
       schemes: new Map(plan.tensors.map(({ tensor, scheme }) => [tensor, scheme as StorageType])),
     },
-    ...[...planners].map(([name, planner]) => ({
-      id: `${preset.name} ${name}`,
-      schemes: planner(dataBytesOf(size)),
-    })),
+    ...[...planners].flatMap(([name, planner]) => {
+      const schemes = within(planner, dataBytesOf(size));
+      if (schemes === null) say(`  ${preset.name}: ${words[name]} has nothing so small`);
+      return schemes === null ? [] : [{ id: `${preset.name} ${name}`, schemes }];
+    }),
   ];
+}
+
+/** Null for a planner whose smallest schemes take more bytes. */
+function within(planner: Planner, bytes: number): ReturnType<Planner> | null {
+  try {
+    return planner(bytes);
+  } catch (error) {
+    if (error instanceof BitsmithError && error.code === 'BUDGET_IMPOSSIBLE') return null;
+    throw error;
+  }
 }
 
 /** What the preset's file leaves for tensors beside our header. */
