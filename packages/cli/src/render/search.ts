@@ -1,7 +1,9 @@
 /** @file How a plan was refined on true loss: what came of it, and what it cost. */
 import type { SearchRecord } from '@bitsmith/core';
 import { padEnd, Paint, type Terminal } from './terminal.js';
-import { count, percent, plural } from './units.js';
+import { bytes, count, nats, percent, plural } from './units.js';
+
+type Verdict = SearchRecord['verdict'];
 
 const labelWidth = 17;
 
@@ -28,7 +30,9 @@ function howFar(record: SearchRecord): string {
 }
 
 /** The difference is of the plan found, sequence by sequence, from the best of those that were there before. */
-function verdict({ verdict: { taken, seeds, difference, fresh } }: SearchRecord, terminal: Terminal): string {
+function verdict(record: SearchRecord, terminal: Terminal): string {
+  const { taken, seeds, difference, fresh, limit } = record.verdict;
+  if (limit !== null) return withinLimit(limit);
   const best = seeds.reduce((least, seed) => (seed.klNats < least.klNats ? seed : least));
   const name = best.name === 'solver' ? "the solver's plan" : `preset ${best.name}`;
   if (difference === null) return `nothing better found: ${name} stays`;
@@ -38,4 +42,11 @@ function verdict({ verdict: { taken, seeds, difference, fresh } }: SearchRecord,
   const change = `${share} ${sign} ${error} ${difference.nats < 0 ? 'less' : 'more'} loss than ${name}`;
   const where = fresh ? ' on fresh text' : '';
   return taken === 'search' ? `${change}${where}` : `${change}${where}, which stays`;
+}
+
+/** Where loss is limited, the smaller plan is the better. */
+function withinLimit({ allowedNats, solverBytes, foundBytes }: NonNullable<Verdict['limit']>): string {
+  if (foundBytes === null) return `nothing smaller for ${nats(allowedNats)} nats: the solver's plan stays`;
+  const share = percent(1 - foundBytes / solverBytes, 1);
+  return `${bytes(solverBytes - foundBytes)} (${share}) smaller than the solver's plan`;
 }

@@ -11,6 +11,7 @@ const fit = {
   klNats: { value: 0.01312, standardError: 0.0002 },
   nllIncreaseNats: 0.0112,
   allowance: 1,
+  allowedNats: 0.0135,
   evaluations: 3,
   tokens: 16_384,
   evidence: 'measured',

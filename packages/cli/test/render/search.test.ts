@@ -28,6 +28,7 @@ const evolve = {
     seeds: [{ name: 'solver', klNats: 0.0612, standardError: 0.0008 }],
     found: { klNats: 0.0607, standardError: 0.0008 },
     difference: { nats: -0.000_475, standardError: 0.000_223 },
+    limit: null,
   },
   priceError: 0.2,
   evaluations: 38,
@@ -50,6 +51,19 @@ test('a search that found nothing sure says what stays', () => {
   );
   const nothing = { ...lost, verdict: { ...lost.verdict, found: null, difference: null } };
   expect(searchLines(nothing, plain)[0]).toBe('  search evolve    nothing better found: preset IQ2_M stays');
+});
+
+test('within a limit of loss the smaller plan counts', () => {
+  const under = (foundBytes: number | null) => ({
+    ...evolve,
+    verdict: { ...evolve.verdict, limit: { allowedNats: 0.05, solverBytes: 3_439_616, foundBytes } },
+  });
+  expect(searchLines(under(3_400_000), plain)[0]).toBe(
+    "  search evolve    39.6 kB (1.2 %) smaller than the solver's plan",
+  );
+  expect(searchLines(under(null), plain)[0]).toBe(
+    "  search evolve    nothing smaller for 0.0500 nats: the solver's plan stays",
+  );
 });
 
 test('without a search there is nothing to say', () => {

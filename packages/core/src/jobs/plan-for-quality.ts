@@ -8,11 +8,15 @@ import { bytesRange, leastBytes } from '../plan/least-bytes.js';
 import type { TensorOptions } from '../plan/options.js';
 import { type LossLimit, natsOf, type QualityFit, type QualityLimit } from '../plan/quality.js';
 import type { Choice, Plan } from '../plan/types.js';
+import { formatBytes, formatNats } from '../plan/units.js';
 import { type ShortPair, withinCosine, without } from '../refine/cosine-limit.js';
 import type { PricedModel } from '../refine/priced-model.js';
-import { bytesForQuality, liveMeter } from '../refine/quality-budget.js';
+import { assignmentOf } from '../refine/assignment.js';
+import type { LossBudget } from '../refine/gradual/loss-budget.js';
+import { bytesForQuality, liveMeter, type LossMeter } from '../refine/quality-budget.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
+import { stage } from '../run/work.js';
 import { spreadChunks, tokensOf } from '../text/tokenize.js';
 
 /** The standard error of a plan's KL is then about 1.5 %. */
@@ -56,13 +60,13 @@ export interface QualityPlan {
 
 /**
  * The smallest plan that meets all limits, within the budget; without limits the best within the budget.
- * @param solveWithin makes the plan of a budget
+ * @param solveWithin makes the plan of a budget; told of a limit of loss, it may be a smaller one that holds it
  * @throws BitsmithError `QUALITY_IMPOSSIBLE`
  */
 export async function* planForQuality(
   request: QualityRequest,
   correction: QualityCorrection,
-  solveWithin: (space: PlanSpace) => Work<Plan>,
+  solveWithin: (space: PlanSpace, limit: LossBudget | null) => Work<Plan>,
 ): Work<QualityPlan> {
   const { run, model, calibration, search, groups, headerBytes, budget, sizeRequest } = request;
   const { choices, storage } = yield* withoutTurned(request, correction.short);
@@ -72,9 +76,10 @@ export async function* planForQuality(
     const onlyCosine = request.limits.length > 0 && sizeRequest === null;
     const bytes = onlyCosine ? headerBytes + bytesRange(mergeCoupled(choices, groups))[0] : budget.bytes;
     const space = { budget: within(budget, bytes, headerBytes), choices, storage };
-    return { plan: yield* solveWithin(space), fit: null };
+    return { plan: yield* solveWithin(space, null), fit: null };
   }
   const text = spreadChunks(search, request.qualityTokens ?? DEFAULT_QUALITY_TOKENS);
+  const meter = liveMeter({ run, model, calibration, text }, choices);
   const fit = yield* bytesForQuality(
     {
       choices,
@@ -85,11 +90,41 @@ export async function* planForQuality(
       limits,
       allowance: correction.allowance,
     },
-    liveMeter({ run, model, calibration, text }, choices),
+    meter,
     tokensOf(text),
   );
-  const plan = yield* solveWithin({ budget: within(budget, fit.bytes, headerBytes), choices, storage });
-  return { plan: { ...plan, quality: fit }, fit };
+  const { allowedNats } = fit;
+  const space = { budget: within(budget, fit.bytes, headerBytes), choices, storage };
+  const plan = yield* solveWithin(space, { allowedNats, text });
+  const quality = yield* fitOf(plan, fit, choices, meter);
+  return { plan: { ...plan, quality }, fit: quality };
+}
+
+/** The fit of the plan that was made, where it is not the one that was measured. */
+async function* fitOf(
+  plan: Plan,
+  fit: QualityFit,
+  choices: readonly Choice[],
+  meter: LossMeter,
+): Work<QualityFit> {
+  if (!plan.tensors.some(({ decidedBy: { kind } }) => kind === 'search' || kind === 'preset')) return fit;
+  const assignment = assignmentOf(
+    choices,
+    new Map(plan.tensors.map(({ tensor, scheme }) => [tensor, scheme])),
+  );
+  if (assignment === null) return fit;
+  return yield* stage('refine', 'the plan that was made', async function* () {
+    const { values, cached } = yield* meter([assignment]);
+    const [{ klNats, standardError, nllIncreaseNats }] = values;
+    const result: QualityFit = {
+      ...fit,
+      bytes: plan.predicted.bytes,
+      klNats: { value: klNats, standardError },
+      nllIncreaseNats,
+      evaluations: fit.evaluations + 1,
+    };
+    return { result, summary: `${formatNats(klNats)} nats at ${formatBytes(result.bytes)}`, cached };
+  });
 }
 
 function within(budget: Budget, bytes: number, headerBytes: number): Budget {

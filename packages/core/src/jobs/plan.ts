@@ -32,6 +32,7 @@ import {
 import type { QualityFit, QualityLimit } from '../plan/quality.js';
 import { presetRecipes } from '../presets/recipes.js';
 import { withPresetFloor } from '../refine/preset-floor.js';
+import type { LossBudget } from '../refine/gradual/loss-budget.js';
 import type { SearchRecord } from '../refine/search-record.js';
 import { refuseBadSearch, searchPlan } from '../refine/search.js';
 import { inRun, type RunContext } from '../run/context.js';
@@ -177,11 +178,11 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
       ? withoutUnit(priceOptions(storage, rulePrices(storage)))
       : priceOptions(storage, pricing.measured);
   let searched: SearchRecord | null = null;
-  const solveWithin = async function* (space: PlanSpace): Work<Plan> {
+  const solveWithin = async function* (space: PlanSpace, limit: LossBudget | null): Work<Plan> {
     const best = makePlan({ source: sourceOf(prepared), groups, ...space, headerBytes });
     const made = byRules ? asRulePlan(best, storage, headerBytes) : best;
     const within = { ...frame, ...space, calibration, search };
-    const refined = yield* searchPlan(run, made, { ...within, options });
+    const refined = yield* searchPlan(run, made, { ...within, limit, options });
     searched = refined.record;
     return yield* withPresetFloor(run, refined.plan, { ...within, floorTokens: options.floorTokens });
   };

@@ -24,6 +24,15 @@ export type QualityLimit =
 /** Limits of losses that are measured on text. */
 export type LossLimit = Exclude<QualityLimit, { readonly kind: 'cosine' }>;
 
+/**
+ * Reads the largest relative error that a tensor's written weights may have: the root of sum (w - w')^2 / sum w^2.
+ * @throws BitsmithError `QUALITY_MALFORMED`
+ */
+export function parseTensorError(value: string | number): number {
+  const form = 'a relative error above 0 and up to 1, for example 0.1';
+  return parseNumber('--max-tensor-error', value, form, (error) => error > 0 && error <= 1);
+}
+
 const MOST_KL_NATS = 100;
 const MOST_PERCENT = 1e6;
 
@@ -97,6 +106,8 @@ export interface QualityFit {
   readonly nllIncreaseNats: number;
   /** Share of the limits that was planned for. */
   readonly allowance: number;
+  /** The KL that all limits allow on the search text, at that share. */
+  readonly allowedNats: number;
   /** Plans that were measured, and the tokens of text that each ran over. */
   readonly evaluations: number;
   readonly tokens: number;

@@ -66,11 +66,11 @@ export function nextSizes<Option extends { readonly bytes: number }>(
   count: number,
 ): { readonly up: readonly Option[]; readonly down: readonly Option[] } {
   const sizes = [...new Set(options.map(({ bytes }) => bytes))].toSorted((a, b) => a - b);
-  const larger = sizes.filter((bytes) => bytes > taken).slice(0, count);
-  const smaller = sizes.filter((bytes) => bytes < taken).slice(-count);
+  const larger = new Set(sizes.filter((bytes) => bytes > taken).slice(0, count));
+  const smaller = new Set(sizes.filter((bytes) => bytes < taken).slice(-count));
   return {
-    up: options.filter(({ bytes }) => larger.includes(bytes)),
-    down: options.filter(({ bytes }) => smaller.includes(bytes)),
+    up: options.filter(({ bytes }) => larger.has(bytes)),
+    down: options.filter(({ bytes }) => smaller.has(bytes)),
   };
 }
 

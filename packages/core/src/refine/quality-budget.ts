@@ -92,6 +92,7 @@ export async function* bytesForQuality(
       klNats: { value: best.loss.klNats, standardError: best.loss.standardError },
       nllIncreaseNats: best.loss.nllIncreaseNats,
       allowance: search.allowance,
+      allowedNats: trail.target(),
       evaluations: trail.points.length,
       tokens,
       evidence: 'measured',

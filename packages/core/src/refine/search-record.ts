@@ -32,6 +32,17 @@ export interface SearchVerdict {
   readonly found: PlanLoss | null;
   /** The plan found less the best seed, sequence by sequence; null where nothing was found. */
   readonly difference: PairedDifference | null;
+  /** Where a limit of loss is the budget: the smallest plan that holds it is taken. Null where the least loss is wanted. */
+  readonly limit: LimitVerdict | null;
+}
+
+/** A limit of loss, and what holds it. Bytes are of all tensors; the file's header is not among them. */
+export interface LimitVerdict {
+  /** On the text of the comparison, in nats per token. */
+  readonly allowedNats: number;
+  readonly solverBytes: number;
+  /** Of the plan found; null where none was. */
+  readonly foundBytes: number | null;
 }
 
 /** One generation; losses are estimates in nats per token on the text of the selection. */

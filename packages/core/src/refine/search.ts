@@ -11,17 +11,19 @@ import type { Plan, PlannedTensor } from '../plan/types.js';
 import { presetRecipes } from '../presets/recipes.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
-import { type Assignment, assignmentOf, priceSumOf } from './assignment.js';
+import { type Assignment, assignmentOf, bytesOf, priceSumOf } from './assignment.js';
 import { evolve } from './evolve/evolve.js';
 import { type EvolveOptions, evolveSettings } from './evolve/options.js';
 import { searchSpace } from './genes.js';
 import { gradual } from './gradual/gradual.js';
+import type { LossBudget } from './gradual/loss-budget.js';
 import { type GradualOptions, gradualSettings } from './gradual/options.js';
 import type { PricedModel } from './priced-model.js';
 import type { SearchRecord } from './search-record.js';
 import type { NamedPlan } from './verdict.js';
 
-/** `none`: the plan by prices. `evolve`: plans of its size, bred on true loss. `gradual`: step by step down from the weights as stored. */
+/** `none`: the plan by prices. `evolve`: plans of its size, bred on true loss. `gradual`: step by step down from the weights as
+ * stored, to its size or to a limit of loss. */
 export type SearchMethod = 'none' | 'evolve' | 'gradual';
 
 const methods: readonly SearchMethod[] = ['none', 'evolve', 'gradual'];
@@ -59,6 +61,8 @@ export function refuseBadSearch(options: SearchOptions): void {
 
 export interface PlanSearch extends PricedModel {
   readonly options: SearchOptions;
+  /** Where the plan is the smallest within a limit of loss. */
+  readonly limit?: LossBudget | null;
 }
 
 export interface Searched {
@@ -102,8 +106,12 @@ export async function* searchPlan(run: RunContext, made: Plan, input: PlanSearch
           presets: await fittingPresets(run, made, input),
           options: evolveOptions(input.options),
         })
-      : yield* gradual({ ...common, options: gradualOptions(input.options) });
-  return { plan: planOf(made, input, found.assignment, search), record: found.record };
+      : yield* gradual({ ...common, limit: input.limit, options: gradualOptions(input.options) });
+  const bytes = headerBytes + bytesOf(choices, found.assignment);
+  // A smaller plan within a limit of loss is a smaller budget for whatever comes after it.
+  const smaller = found.record.verdict.limit !== null && bytes < made.budget.bytes;
+  const within = smaller ? { ...made, budget: { ...made.budget, bytes } } : made;
+  return { plan: planOf(within, input, found.assignment, search), record: found.record };
 }
 
 function evolveOptions({ evolve: options, searchTokens }: SearchOptions): EvolveOptions {

@@ -68,17 +68,18 @@ function judge(ledger: PlanLedger, contest: Contest, texts: readonly TokenizedTe
       seeds: seeds.map(({ name, loss }) => ({ name, ...loss })),
       found: found === null ? null : lossOf(sequences(found)),
       difference,
+      limit: null,
     },
   };
 }
 
 /** What is taken, in words. */
-export function takenWords({ taken }: SearchVerdict): string {
-  if (taken === 'search') return 'a plan that loses less';
+export function takenWords({ taken, limit }: SearchVerdict): string {
+  if (taken === 'search') return limit === null ? 'a plan that loses less' : 'a smaller plan';
   return taken === SOLVER ? "the solver's plan stays" : `preset ${taken} stays`;
 }
 
-function lossOf(sequences: readonly number[]): PlanLoss {
+export function lossOf(sequences: readonly number[]): PlanLoss {
   const klNats = sequences.reduce((sum, value) => sum + value, 0) / sequences.length;
   return { klNats, standardError: standardErrorOfMean(sequences) ?? 0 };
 }

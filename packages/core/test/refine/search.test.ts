@@ -98,6 +98,35 @@ test('a gradual descent on the live model reports its path, and ends within the 
   expect(afterBytes).toBe(result.tensors.reduce((sum, { bytes }) => sum + bytes, 0));
 });
 
+test('a gradual descent takes a limit of loss, and what it ends with holds it', async () => {
+  const { size: _, method: __, ...free } = small;
+  const { result } = await runJob(
+    plan({
+      ...free,
+      search: 'gradual',
+      schemes: ['Q2_K', 'Q4_K'],
+      maxKl: 0.004,
+      samples: 2,
+      qualityTokens: 256,
+      searchTokens: 4096,
+      home: path.join(root, 'limit'),
+    }),
+  );
+  const record = result.search!;
+  if (record.search !== 'gradual') throw new Error('another search');
+  const { limit, seeds, tokens } = record.verdict;
+  expect(tokens).toBe(256);
+  expect(limit?.allowedNats).toBe(0.004);
+  expect(seeds[0].klNats).toBeLessThanOrEqual(0.004);
+  // The descent may lose twice what the limit is on the text of its steps, and no more.
+  const granted = record.path.flatMap(({ phase, allowedNats }) => (phase === 'descent' ? allowedNats! : []));
+  expect(granted.at(-1)! / Math.max(...granted)).toBe(1);
+  expect(record.path.some(({ phase }) => phase === 'upgrade')).toBe(true);
+  expect(result.quality!.klNats.value).toBeLessThanOrEqual(0.004);
+  expect(result.predicted.bytes).toBe(result.quality!.bytes);
+  expect(result.budget.bytes).toBe(result.predicted.bytes);
+});
+
 test.each([
   [
     { search: 'random' as 'evolve' },

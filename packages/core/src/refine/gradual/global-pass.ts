@@ -25,17 +25,23 @@ export interface GlobalInput {
 interface Passed {
   readonly state: State;
   readonly path: readonly PathStep[];
+  /** The state that upgrades began with, and what each that counts made of it. */
+  readonly upgraded: readonly State[];
+  /** Of the last, as measured. */
+  readonly klNats: number;
 }
+
+type Downgraded = Pick<Passed, 'state' | 'path'>;
 
 /** Brings a descended state to the user's budget. */
 export async function* globalPass(input: GlobalInput, from: State): AsyncGenerator<RunEvent, Passed, void> {
   const lower = yield* downgrade(input, from);
   const higher = yield* upgrade(input, lower.state);
-  return { state: higher.state, path: [...lower.path, ...higher.path] };
+  return { ...higher, path: [...lower.path, ...higher.path] };
 }
 
 /** The bytes must hold, so these steps count whatever they lose; they are measured all the same. */
-async function* downgrade(input: GlobalInput, from: State): AsyncGenerator<RunEvent, Passed, void> {
+async function* downgrade(input: GlobalInput, from: State): AsyncGenerator<RunEvent, Downgraded, void> {
   const { space } = input;
   const states: Move[] = [];
   for (let last: Move | null = null; ; states.push(last)) {
@@ -64,16 +70,15 @@ async function* upgrade(input: GlobalInput, from: State): AsyncGenerator<RunEven
   const path: PathStep[] = [];
   const broken = new Set<Gene>();
   let state = from;
+  const upgraded = [state];
   let [loss] = yield* input.measure([state]);
+  const end = (): Passed => ({ state, path, upgraded, klNats: loss.klNats });
   for (;;) {
-    if (maxKlNats !== null && loss.klNats <= maxKlNats) return { state, path };
+    if (maxKlNats !== null && loss.klNats <= maxKlNats) return end();
     const moves = nextUps(input, state, broken);
-    if (moves.length === 0) return { state, path };
-    if (!input.goOn()) {
-      // Prices decide what is not measured any more.
-      const rest = allUps(input, state, broken);
-      return { state: rest, path };
-    }
+    if (moves.length === 0) return end();
+    // Prices decide what is not measured any more; whether a limit holds they cannot tell.
+    if (!input.goOn()) return maxKlNats === null ? { ...end(), state: allUps(input, state, broken) } : end();
     const losses = yield* input.measure(moves.map((move) => move.state));
     for (const [index, move] of moves.entries()) {
       const worse =
@@ -90,6 +95,7 @@ async function* upgrade(input: GlobalInput, from: State): AsyncGenerator<RunEven
         break;
       }
       state = move.state;
+      upgraded.push(state);
       loss = losses[index];
       if (maxKlNats !== null && loss.klNats <= maxKlNats) break;
     }

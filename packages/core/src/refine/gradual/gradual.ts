@@ -1,8 +1,8 @@
 /**
  * @file Gradual quantization: from the weights as stored, block by block from the least important on, down a ladder of bits, with
  * every step measured on the live model and taken back where it loses more than it may. The descent may lose more than the
- * user allows, for upgrades follow it; the user's own budget decides at the end. What comes out is held against the solver's
- * plan of the same bytes on text that nothing was selected on, and the better of the two is returned.
+ * user allows, for upgrades follow it; the user's own budget decides at the end. Where bytes are the budget, what comes out is held
+ * against the solver's plan on text that nothing was selected on, and the better of the two is returned; where loss is, the smaller.
  */
 import type { TensorChange, Variant } from '../../measure/live/change.js';
 import type { Work } from '../../run/events.js';
@@ -10,13 +10,14 @@ import { stage } from '../../run/work.js';
 import { leastSum } from '../../plan/least-sum.js';
 import { type TokenizedText, tokensOf } from '../../text/tokenize.js';
 import { type Assignment, bytesOf, genomeOf, variantOf } from '../assignment.js';
-import { type SearchSpace, setLevel } from '../genes.js';
+import type { SearchSpace } from '../genes.js';
 import { PlanLedger, type PlanMeasurement } from '../plan-ledger.js';
 import type { GradualRecord } from '../search-record.js';
-import { divideSearchText } from '../search-text.js';
-import { decide, SOLVER, takenWords } from '../verdict.js';
-import { descend, type MeasureStates, type State } from './descent.js';
-import { globalPass } from './global-pass.js';
+import { divideSearchText, type SearchText } from '../search-text.js';
+import { decide, type Decided, SOLVER, takenWords } from '../verdict.js';
+import { descend, type MeasureStates, type PathStep, type State } from './descent.js';
+import { type GlobalInput, globalPass } from './global-pass.js';
+import { checksTokens, limitOnSteps, type LossBudget, smallestWithin } from './loss-budget.js';
 import { type GradualOptions, gradualSettings } from './options.js';
 import { memoryAnalysis, quantizationReport } from './reports.js';
 import { plainRounding, type RoundingMethod } from './rounding.js';
@@ -24,12 +25,11 @@ import { stagesOf } from './stages.js';
 
 export interface GradualInput {
   readonly live: PlanMeasurement;
-  /** Its capacity is infinite where loss alone is the budget. */
   readonly space: SearchSpace;
-  /** The solver's plan; what it truly loses is what the descent is granted where `maxKlNats` names nothing else. */
+  /** The solver's plan; what it truly loses is what the descent is granted where no limit says more. */
   readonly plan: Assignment;
-  /** Loss that the user allows, in nats per token. */
-  readonly maxKlNats?: number;
+  /** Loss that the user allows: the smallest plan that holds it is wanted then, not the best of the solver's bytes. */
+  readonly limit?: LossBudget | null;
   /** The search text, whole. */
   readonly text: TokenizedText;
   readonly options?: GradualOptions;
@@ -46,7 +46,7 @@ const CHECK_SHARE = 1 / 16;
 export async function* gradual(input: GradualInput): Work<{ assignment: Assignment; record: GradualRecord }> {
   const settings = gradualSettings(input.options);
   return yield* stage('refine', `a gradual descent on ${input.text.name}`, async function* () {
-    const { live, space, plan, text, maxKlNats = null } = input;
+    const { live, space, plan, text, limit = null } = input;
     const ledger = new PlanLedger(live, space.choices);
     const { searchTokens } = settings;
     const { levels, check } = divideSearchText(text, {
@@ -55,12 +55,14 @@ export async function* gradual(input: GradualInput): Work<{ assignment: Assignme
     });
     const [steps] = levels;
     const measure = measureOn(ledger, input, steps);
-    const checkTokens = check === null ? 0 : 2 * tokensOf(check);
+    const checkTokens =
+      limit === null ? (check === null ? 0 : 2 * tokensOf(check)) : checksTokens(limit, searchTokens);
     const goOn = (): boolean => ledger.tokens + checkTokens < searchTokens;
 
-    const { natsPerByte } = solvedAt(space, bytesOf(space.choices, plan));
+    const natsPerByte = exchangeRate(space, bytesOf(space.choices, plan));
     const [solver] = yield* measure([{ assignment: plan, roundings: new Map() }]);
     ledger.refuseOverflow(plan);
+    const maxKlNats = limit === null ? null : yield* limitOnSteps(ledger, limit, plan, solver.klNats);
     const { ladder, safetyMultiplier } = settings;
     const elements = new Map(live.model.tensors.map(({ name, elements: count }) => [name, count]));
     const descended = yield* descend({
@@ -73,21 +75,15 @@ export async function* gradual(input: GradualInput): Work<{ assignment: Assignme
       measure,
       goOn,
     });
-    const passed = yield* globalPass(
-      { space, maxKlNats, rounding: plainRounding, measure, goOn },
-      descended.state,
-    );
-    const path = [...descended.path, ...passed.path];
-
-    const found = passed.state.assignment;
-    const rival = solverAt(space, plan, bytesOf(space.choices, found));
-    const same = genomeOf(space.choices, found) === genomeOf(space.choices, rival);
-    const { assignment, verdict } = yield* decide(ledger, {
-      seeds: [{ name: SOLVER, assignment: rival }],
-      found: same ? null : found,
-      check,
-      levels,
-    });
+    const global = { space, rounding: plainRounding, measure, goOn };
+    const {
+      assignment,
+      verdict,
+      path: upgrades,
+    } = limit === null || maxKlNats === null
+      ? yield* bestOfBytes(ledger, global, descended.state, { plan, check, levels })
+      : yield* smallestWithin({ ledger, global, limit, plan, searchTokens }, descended.state, maxKlNats);
+    const path = [...descended.path, ...upgrades];
     const { tensors } = live.model;
     const record: GradualRecord = {
       search: 'gradual',
@@ -106,23 +102,36 @@ export async function* gradual(input: GradualInput): Work<{ assignment: Assignme
   });
 }
 
+interface Ended extends Decided {
+  readonly path: readonly PathStep[];
+}
+
+/** Upgrades until the bytes are used; the better of that and the solver's plan. */
+async function* bestOfBytes(
+  ledger: PlanLedger,
+  global: Omit<GlobalInput, 'maxKlNats'>,
+  from: State,
+  { plan, check, levels }: { plan: Assignment } & SearchText,
+): Work<Ended> {
+  const { choices } = global.space;
+  const { state, path } = yield* globalPass({ ...global, maxKlNats: null }, from);
+  const same = genomeOf(choices, state.assignment) === genomeOf(choices, plan);
+  const seeds = [{ name: SOLVER, assignment: plan }];
+  return {
+    path,
+    ...(yield* decide(ledger, { seeds, found: same ? null : state.assignment, check, levels })),
+  };
+}
+
 /** What is tried for a step, in order. */
 const ROUNDINGS: readonly RoundingMethod[] = [plainRounding];
 
-/** The solver's plan, or where the search took fewer bytes because loss alone is the budget, the one that it makes of those. */
-function solverAt(space: SearchSpace, plan: Assignment, bytes: number): Assignment {
-  if (space.capacityBytes < Infinity || bytesOf(space.choices, plan) <= bytes) return plan;
-  return solvedAt(space, bytes).assignment;
-}
-
-function solvedAt(space: SearchSpace, bytes: number): { assignment: Assignment; natsPerByte: number } {
-  const { picked, natsPerByte } = leastSum(
-    space.genes.map(({ levels }) => ({ candidates: levels })),
+/** The exchange rate between bytes and nats, where so many bytes are spent. */
+function exchangeRate({ genes }: SearchSpace, bytes: number): number {
+  return leastSum(
+    genes.map(({ levels }) => ({ candidates: levels })),
     bytes,
-  );
-  const assignment: number[] = space.choices.map(() => 0);
-  space.genes.forEach((gene, index) => setLevel(assignment, gene, gene.levels[picked[index]]));
-  return { assignment, natsPerByte };
+  ).natsPerByte;
 }
 
 function measureOn(ledger: PlanLedger, { live, space }: GradualInput, text: TokenizedText): MeasureStates {
