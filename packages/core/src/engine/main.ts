@@ -17,6 +17,8 @@ import { runVariants } from '../measure/live/variants-task.js';
 import { runRecipes } from '../presets/recipes-task.js';
 import { runMemory } from '../model/memory-task.js';
 import { runTokenize } from '../text/task.js';
+import { runEqualize } from '../transform/equalize/equalize-task.js';
+import { runFold } from '../transform/equalize/fold-task.js';
 import type { EngineReply, EngineRequest, EngineTasks, TaskKind } from './protocol.js';
 import type { EngineSettings, TaskHandler } from './task-type.js';
 
@@ -35,6 +37,8 @@ const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   variants: runVariants,
   spikes: runSpikes,
   'top-weights': runTopWeights,
+  equalize: runEqualize,
+  fold: runFold,
   encode: runEncode,
   verify: runVerify,
   evaluate: runEvaluate,

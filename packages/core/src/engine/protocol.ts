@@ -20,6 +20,8 @@ import type { VariantsTask } from '../measure/live/variants-task.js';
 import type { RecipesTask } from '../presets/recipes-task.js';
 import type { MemoryTask } from '../model/memory-task.js';
 import type { TokenizeTask } from '../text/task.js';
+import type { EqualizeTask } from '../transform/equalize/equalize-task.js';
+import type { FoldTask } from '../transform/equalize/fold-task.js';
 
 /** Every kind of work an engine does. */
 export interface EngineTasks {
@@ -37,6 +39,8 @@ export interface EngineTasks {
   variants: VariantsTask;
   spikes: SpikesTask;
   'top-weights': TopWeightsTask;
+  equalize: EqualizeTask;
+  fold: FoldTask;
   encode: EncodeTask;
   verify: VerifyTask;
   evaluate: EvaluateTask;

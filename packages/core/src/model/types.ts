@@ -53,4 +53,11 @@ export interface SourceModel {
   readonly byteLength: number;
   /** The type most weights are stored in. */
   readonly dtype: TensorType;
+  /** The user's own model, where this one was made from it and computes the same; absent where it is the user's. */
+  readonly original?: SourceModel;
+}
+
+/** What the user gave: results name it, and sizes are held against it. */
+export function originalOf(model: SourceModel): SourceModel {
+  return model.original ?? model;
 }

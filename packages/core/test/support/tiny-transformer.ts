@@ -291,6 +291,18 @@ export class WeightEditor {
     });
   }
 
+  /** Gives one weight another value while `work` runs. */
+  async setting<Result>(
+    { tensor, row, column }: Weight,
+    value: number,
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    return await this.changing(tensor, ({ rowLength, values }) => {
+      values[row * rowLength + column] = value;
+      return work;
+    });
+  }
+
   /** Adds noise to all weights of a tensor while `work` runs. */
   async noising<Result>(tensor: string, noise: () => number, work: () => Promise<Result>): Promise<Result> {
     return await this.changing(tensor, ({ values }) => {

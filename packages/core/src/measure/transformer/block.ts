@@ -14,11 +14,19 @@ export interface BlockInputs {
   readonly mask: GraphNode;
   /** Divisors of the rotary frequencies, where the model has such. */
   readonly ropeFactors: GraphNode | null;
-  readonly weights: BlockLeaves;
+  readonly weights: BlockParts;
+}
+
+/** A block's weights as its graph reads them: what it is multiplied with, and how, is the affair of whoever has them. */
+export interface BlockParts {
+  has(name: string): boolean;
+  /** The product with a matrix, its bias added where it has one. */
+  linear(tape: Tape, x: GraphNode, name: string): GraphNode;
+  vector(name: string): GraphNode | undefined;
 }
 
 /** A block's weights as leaves of one graph. */
-export class BlockLeaves {
+export class BlockLeaves implements BlockParts {
   private readonly matrices = new Map<string, DifferentiableWeight>();
   private readonly vectors = new Map<string, GraphNode>();
 
@@ -34,8 +42,14 @@ export class BlockLeaves {
     for (const [name, values] of weights.vectors) this.vectors.set(name, graph.leaf(values, values.length));
   }
 
-  matrix(name: string): DifferentiableWeight | undefined {
-    return this.matrices.get(name);
+  has(name: string): boolean {
+    return this.matrices.has(name);
+  }
+
+  linear(tape: Tape, x: GraphNode, name: string): GraphNode {
+    const y = tape.linear(this.matrices.get(name) as DifferentiableWeight, x);
+    const bias = this.vectors.get(`${name}.bias`);
+    return bias === undefined ? y : tape.addConstant(y, bias);
   }
 
   vector(name: string): GraphNode | undefined {
@@ -52,13 +66,14 @@ export function buildBlock(
   inputs: BlockInputs,
 ): GraphNode {
   const { weights } = inputs;
-  const attended = buildAttention(tape, model, block, normed(tape, x, weights, 'attn_norm', model), inputs);
-  const middle = tape.add(normedIfThere(tape, attended, weights, 'post_attention_norm', model), x);
-  const fed = buildFeedForward(tape, model, normed(tape, middle, weights, 'ffn_norm', model), weights);
-  return tape.add(normedIfThere(tape, fed, weights, 'post_ffw_norm', model), middle);
+  const mixed = buildHeads(tape, model, block, normed(tape, x, weights, 'attn_norm', model), inputs);
+  const middle = buildMiddle(tape, model, mixed, x, weights);
+  const opened = buildGate(tape, model, normed(tape, middle, weights, 'ffn_norm', model), weights);
+  return buildEnd(tape, model, opened, middle, weights);
 }
 
-function buildAttention(
+/** What the heads look up, side by side, from what is behind the first norm. */
+export function buildHeads(
   tape: Tape,
   model: TransformerShape,
   block: BlockShape,
@@ -81,8 +96,47 @@ function buildAttention(
   const shares = tape.softmax(products, mask, scaledQueries ? 1 : attentionScale);
   const values = tape.swap(tape.reshape(v, headSize, keyValueHeads, count), 0, 2, 1, 3);
   const mixed = tape.matrixProduct(tape.swap(values, 1, 0, 2, 3), shares);
-  const joined = tape.reshape(tape.swap(mixed, 0, 2, 1, 3), headSize * heads, count);
-  return linear(tape, joined, weights, 'attn_output');
+  return tape.reshape(tape.swap(mixed, 0, 2, 1, 3), headSize * heads, count);
+}
+
+/** The stream between the two halves of a block. */
+export function buildMiddle(
+  tape: Tape,
+  model: TransformerShape,
+  heads: GraphNode,
+  x: GraphNode,
+  weights: BlockParts,
+): GraphNode {
+  const attended = weights.linear(tape, heads, 'attn_output');
+  return tape.add(normedIfThere(tape, attended, weights, 'post_attention_norm', model), x);
+}
+
+/** What the last matrix of the feed-forward network reads, from what is behind the second norm. */
+export function buildGate(
+  tape: Tape,
+  { activation }: TransformerShape,
+  x: GraphNode,
+  weights: BlockParts,
+): GraphNode {
+  const up = weights.linear(tape, x, 'ffn_up');
+  const half = up.shape[0] / 2;
+  const [gate, value] = weights.has('ffn_gate')
+    ? [weights.linear(tape, x, 'ffn_gate'), up]
+    : tape.split(up, [half, half]);
+  const open = activation === 'gelu' ? tape.gelu(gate) : tape.silu(gate);
+  return tape.times(open, value);
+}
+
+/** The stream behind the block. */
+export function buildEnd(
+  tape: Tape,
+  model: TransformerShape,
+  opened: GraphNode,
+  middle: GraphNode,
+  weights: BlockParts,
+): GraphNode {
+  const fed = weights.linear(tape, opened, 'ffn_down');
+  return tape.add(normedIfThere(tape, fed, weights, 'post_ffw_norm', model), middle);
 }
 
 /** Queries, keys and values: from three matrices or from one. */
@@ -90,39 +144,18 @@ function project(
   tape: Tape,
   { heads, keyValueHeads, headSize }: TransformerShape,
   x: GraphNode,
-  weights: BlockLeaves,
+  weights: BlockParts,
 ): GraphNode[] {
-  if (weights.matrix('attn_qkv') === undefined)
-    return ['attn_q', 'attn_k', 'attn_v'].map((name) => linear(tape, x, weights, name));
+  if (!weights.has('attn_qkv'))
+    return ['attn_q', 'attn_k', 'attn_v'].map((name) => weights.linear(tape, x, name));
   const lengths = [heads, keyValueHeads, keyValueHeads].map((count) => count * headSize);
-  return tape.split(linear(tape, x, weights, 'attn_qkv'), lengths);
+  return tape.split(weights.linear(tape, x, 'attn_qkv'), lengths);
 }
 
-function buildFeedForward(
-  tape: Tape,
-  { activation }: TransformerShape,
-  x: GraphNode,
-  weights: BlockLeaves,
-): GraphNode {
-  const up = linear(tape, x, weights, 'ffn_up');
-  const fused = weights.matrix('ffn_gate') === undefined;
-  const half = up.shape[0] / 2;
-  const [gate, value] = fused ? tape.split(up, [half, half]) : [linear(tape, x, weights, 'ffn_gate'), up];
-  const open = activation === 'gelu' ? tape.gelu(gate) : tape.silu(gate);
-  return linear(tape, tape.times(open, value), weights, 'ffn_down');
-}
-
-function linear(tape: Tape, x: GraphNode, weights: BlockLeaves, name: string): GraphNode {
-  const matrix = weights.matrix(name) as DifferentiableWeight;
-  const bias = weights.vector(`${name}.bias`);
-  const y = tape.linear(matrix, x);
-  return bias === undefined ? y : tape.addConstant(y, bias);
-}
-
-function normed(
+export function normed(
   tape: Tape,
   x: GraphNode,
-  weights: BlockLeaves,
+  weights: BlockParts,
   name: string,
   model: TransformerShape,
 ): GraphNode {
@@ -132,7 +165,7 @@ function normed(
 function normedIfThere(
   tape: Tape,
   x: GraphNode,
-  weights: BlockLeaves,
+  weights: BlockParts,
   name: string,
   model: TransformerShape,
 ): GraphNode {

@@ -82,6 +82,11 @@ export class Blocks {
     );
   }
 
+  /** Those of the block that was loaded last. */
+  get weights(): BlockWeights {
+    return this.room;
+  }
+
   /** Makes a block's weights be there for the way forward. */
   async load(block: number): Promise<void> {
     if (this.loaded === block) return;

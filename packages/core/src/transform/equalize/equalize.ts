@@ -1,0 +1,147 @@
+/**
+ * @file Channels of a model made alike before it is quantized (SmoothQuant, DiTAS, AWQ): from a source to a source that computes the
+ * same function, where no channel stands out as far. Scales and the folded model are artifacts; the original stays as it is.
+ */
+import { ENGINE_RELEASE } from '../../engine/release.js';
+import type { EngineTasks } from '../../engine/protocol.js';
+import { canonicalJson, sha256 } from '../../io/hash.js';
+import { openGguf } from '../../model/open-gguf.js';
+import type { SourceModel } from '../../model/types.js';
+import { affineSpec, AFFINE_VERSION } from '../../plan/affine-schemes.js';
+import type { RunContext } from '../../run/context.js';
+import type { RunEvent, Work } from '../../run/events.js';
+import type { TaskIdentity } from '../../run/store.js';
+import { againAfterCrash, stage, streamed } from '../../run/work.js';
+import { spreadChunks, tokensHash, tokensOf, type TokenizedText } from '../../text/tokenize.js';
+import type { EqualizeMode, SiteScales } from './choose.js';
+import { refuseBadAlpha } from './scales.js';
+
+/** What equalizing did to a model. */
+export interface Equalization {
+  readonly mode: EqualizeMode;
+  /** What sizes of channels were measured on. */
+  readonly text: { readonly name: string; readonly sha256: string; readonly tokens: number };
+  /** Every input that matrices share, in the order of the blocks. */
+  readonly sites: readonly SiteScales[];
+}
+
+/** A model with its channels made alike. `model.original` is what it was made from. */
+export interface EqualizedModel {
+  readonly model: SourceModel;
+  readonly equalization: Equalization;
+}
+
+/** Tokens that sizes of channels are measured on, at most: the largest value of a channel comes early. */
+const EQUALIZE_TOKENS = 8_192;
+
+/**
+ * Measures the channels of every input over the text and folds scales into the weights.
+ * @throws BitsmithError `ALPHA_INVALID`, `GRAPH_UNSUPPORTED`, `ACTIVATION_NOT_FINITE`
+ */
+export async function* equalize(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+  mode: EqualizeMode,
+): Work<EqualizedModel> {
+  if (mode.kind === 'alpha') refuseBadAlpha(mode.alpha);
+  const sample = spreadChunks(text, EQUALIZE_TOKENS);
+  return yield* stage('measure', 'sizes of channels', async function* () {
+    const task = scalesTask(model, sample, mode);
+    const known = await run.store.readJson<SiteScales[]>(task);
+    const sites = known ?? (yield* measureScales(run, model, sample, mode));
+    if (known === null) await run.store.writeJson(task, sites);
+    const file = yield* foldedFile(run, model, sites);
+    const opened = await openGguf(file, run.store, { location: model.location, signal: run.signal });
+    const equalized: EqualizedModel = {
+      model: { ...opened, name: model.name, original: model },
+      equalization: {
+        mode,
+        text: { name: text.name, sha256: text.sha256, tokens: tokensOf(sample) },
+        sites,
+      },
+    };
+    return { result: equalized, summary: summaryOf(sites), cached: known !== null };
+  });
+}
+
+function scalesTask(model: SourceModel, text: TokenizedText, mode: EqualizeMode): TaskIdentity {
+  const affine = mode.kind === 'search' && affineSpec(mode.rounding.scheme) !== undefined;
+  return {
+    kind: 'channel-scales',
+    version: 1,
+    parameters: {
+      mode,
+      positions: text.contextTokens,
+      engine: ENGINE_RELEASE,
+      ...(affine ? { affine: AFFINE_VERSION } : {}),
+    },
+    inputs: { model: model.sha256, tokens: tokensHash(text) },
+  };
+}
+
+async function* measureScales(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+  mode: EqualizeMode,
+): AsyncGenerator<RunEvent, readonly SiteScales[], void> {
+  const parameters = {
+    files: model.files.map(({ path }) => path),
+    positions: text.contextTokens,
+    sequences: text.chunks,
+    mode,
+  };
+  const { sites } = yield* inEngine(run, 'equalize', parameters);
+  return sites;
+}
+
+/** The folded model in the store: found there, or made now. */
+async function* foldedFile(
+  run: RunContext,
+  model: SourceModel,
+  sites: readonly SiteScales[],
+): AsyncGenerator<RunEvent, string, void> {
+  const scales = sites.map((site) => site.scales);
+  const task: TaskIdentity = {
+    kind: 'equalized',
+    version: 1,
+    parameters: { scales: sha256(canonicalJson(scales)) },
+    inputs: { model: model.sha256 },
+  };
+  const known = await run.store.find(task, 'gguf');
+  if (known !== null) return known;
+  const output = run.store.temporaryPath('gguf');
+  yield* inEngine(run, 'fold', {
+    files: model.files.map(({ path }) => path),
+    output,
+    scales: scales.map((values) => Float32Array.from(values)),
+  });
+  return await run.store.adopt(output, task, 'gguf');
+}
+
+async function* inEngine<Kind extends 'equalize' | 'fold'>(
+  run: RunContext,
+  kind: Kind,
+  parameters: EngineTasks[Kind]['parameters'],
+): AsyncGenerator<RunEvent, EngineTasks[Kind]['result'], void> {
+  const item = kind === 'equalize' ? 'sizes of channels' : 'folded weights';
+  return yield* streamed<RunEvent, EngineTasks[Kind]['result']>((emit) =>
+    againAfterCrash(
+      () =>
+        run.engine.run(kind, parameters, {
+          signal: run.signal,
+          onEvent: ({ done, total }) =>
+            emit({ type: 'progress', stage: 'measure', done, total, unit: 'measurements', item }),
+        }),
+      (error) => emit({ type: 'note', level: 'warning', message: error.message }),
+    ),
+  );
+}
+
+function summaryOf(sites: readonly SiteScales[]): string {
+  const worst = (ratios: number[]): string => Math.max(...ratios).toFixed(1);
+  const before = worst(sites.map(({ outliers }) => outliers.before));
+  const after = worst(sites.map(({ outliers }) => outliers.after));
+  return `${sites.length} inputs; largest channel over the median one: ${before} at the most, now ${after}`;
+}
