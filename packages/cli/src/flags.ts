@@ -30,7 +30,18 @@ export interface RunFlags {
 
 /** The groups of `--help`, in order; flags of one command alone come before them. */
 export const flagGroups: Readonly<Record<string, readonly string[]>> = {
-  Budget: ['size', 'bpw', 'ratio', 'memory', 'context', 'kvType', 'maxKl', 'maxPplIncrease', 'minCosine'],
+  Budget: [
+    'size',
+    'bpw',
+    'ratio',
+    'memory',
+    'context',
+    'kvType',
+    'maxKl',
+    'maxPplIncrease',
+    'minCosine',
+    'maxTensorError',
+  ],
   Output: ['output', 'scores'],
   Plan: [
     'plan',
@@ -57,7 +68,7 @@ export const flagGroups: Readonly<Record<string, readonly string[]>> = {
     'coverage',
     'resume',
   ],
-  Text: ['text', 'chunk', 'tokens', 'noVerify'],
+  Text: ['text', 'chunk', 'tokens', 'noVerify', 'coherence', 'keepCollapsed'],
   Run: ['threads', 'gpu', 'seed', 'home', 'token'],
   Messages: ['json', 'verbose', 'quiet'],
 };

@@ -68,6 +68,23 @@ const quantize = buildCommand<QuantizeFlags, [string], CliContext>({
         withNegated: false,
         brief: 'Do not measure the written file on the report text',
       },
+      maxTensorError: optional(
+        "Relative error of every tensor's written weights at most, for example 0.1: what misses it gets more bits",
+        'ERROR',
+        text,
+      ),
+      coherence: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'Look at text that the file writes (done in any case below 2.5 bits per weight)',
+      },
+      keepCollapsed: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'Put a file in place that does not write text any more',
+      },
       ...runFlags,
       ...outputFlags,
     },
@@ -85,6 +102,10 @@ be, --max-kl, --max-ppl-increase and --min-cosine what it may lose; with these t
 written, confirmed on text that nothing was tuned on. An interrupted run keeps what it finished: the same command
 continues it.
 
+--max-tensor-error lifts a tensor whose written error misses it from 2 to 4, 8 and 16 bits, that tensor alone and within the
+budget; with --plan or --preset the file grows as it needs. Below 2.5 bits per weight the file continues a few
+prompts beside the source: one that has collapsed is not put in place, and the exit code is 12.
+
 Beside every plan runs the best preset of llama.cpp that fits the same bytes; where it loses less, it is what you get.
 
   bitsmith quantize MODEL --size 1.2GB
@@ -93,6 +114,7 @@ Beside every plan runs the best preset of llama.cpp that fits the same bytes; wh
   bitsmith quantize MODEL --memory 8GB --context 8192 --kv-type Q8_0
   bitsmith quantize MODEL --max-kl 0.01
   bitsmith quantize MODEL --preset Q4_K_M
+  bitsmith quantize MODEL --preset Q2_K --max-tensor-error 0.25
   bitsmith quantize MODEL --target edge --policy attention-high
   bitsmith quantize MODEL --plan PLAN.yaml`,
   },

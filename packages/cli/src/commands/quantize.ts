@@ -6,12 +6,23 @@ import { planOptions } from './options.js';
 export interface QuantizeFlags extends BudgetFlags, PlanFlags, TextFlags, RunFlags, OutputFlags {
   readonly output?: string;
   readonly noVerify: boolean;
+  readonly maxTensorError?: string;
+  readonly coherence: boolean;
+  readonly keepCollapsed: boolean;
 }
 
 export async function quantize(this: CliContext, flags: QuantizeFlags, model: string): Promise<void> {
   const core = await import('@bitsmith/core');
   const { renderSummary } = await import('../render/summary.js');
-  const options = { ...planOptions(flags, model), output: flags.output, verify: !flags.noVerify };
+  const { output, noVerify, maxTensorError, coherence, keepCollapsed } = flags;
+  const options = {
+    ...planOptions(flags, model),
+    output,
+    verify: !noVerify,
+    maxTensorError,
+    coherence: coherence || undefined,
+    keepCollapsed,
+  };
   const result = await runWork(this, flags, (signal) => core.quantize({ ...options, signal }));
   printResult(this, flags, { json: result, draw: (terminal) => renderSummary(result, terminal) });
 }

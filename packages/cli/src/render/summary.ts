@@ -5,7 +5,9 @@
 import type { QuantizeResult } from '@bitsmith/core';
 import { bitsMap, keptLine } from './bits-map.js';
 import { budgetLine, memoryLines } from './budget.js';
+import { coherenceLines } from './coherence.js';
 import { costLines } from './cost.js';
+import { liftLines } from './lifts.js';
 import { lossLines } from './loss.js';
 import { qualityLines } from './quality.js';
 import { sampleLines } from './sample.js';
@@ -35,7 +37,12 @@ export function renderSummary(result: QuantizeResult, terminal: Terminal): strin
   const tensors = reportedTensors(result.plan, result.source.architecture);
   const fixed = [
     headLines(result, screen),
-    [...costLines(result.evaluation, result.plan, screen), ...searchLines(result.search, screen)],
+    [
+      ...costLines(result.evaluation, result.plan, screen),
+      ...coherenceLines(result.coherence, screen),
+      ...searchLines(result.search, screen),
+      ...liftLines(result.lifts, screen),
+    ],
     [
       section(
         'What got what',

@@ -171,6 +171,9 @@ export function exampleResult(tensors = exampleTensors()): QuantizeResult {
       },
     },
     leastCosine: { tensor: 'blk.2.ffn_down.weight', value: 0.984512 },
+    largestError: { tensor: 'blk.2.ffn_down.weight', value: 0.1784 },
+    lifts: [],
+    coherence: null,
     quality: null,
     seconds: {
       download: 0,

@@ -21,6 +21,8 @@ export interface TernaryInput {
   readonly importance?: Float32Array;
 }
 
+export const ternarySchemes: readonly TernaryScheme[] = ['TQ1_0', 'TQ2_0'];
+
 export function isTernary(scheme: string): scheme is TernaryScheme {
   return scheme === 'TQ1_0' || scheme === 'TQ2_0';
 }

@@ -3,7 +3,9 @@ import { BitsmithError, serializeError } from '@bitsmith/formats';
 import { runCalibrate } from '../calibrate/task.js';
 import { runEncode } from '../encode/task.js';
 import { runFinite } from '../encode/finite-task.js';
+import { runLearned } from '../encode/learned/learned-task.js';
 import { runVerify } from '../encode/verify-task.js';
+import { runCoherence } from '../evaluate/coherence-task.js';
 import { runEvaluate } from '../evaluate/task.js';
 import { runGradient } from '../measure/gradients/gradient-task.js';
 import { runGrams } from '../measure/gradients/gram-task.js';
@@ -13,6 +15,7 @@ import { runCosines } from '../measure/errors/cosines-task.js';
 import { runErrors } from '../measure/errors/errors-task.js';
 import { runSpikes } from '../measure/super-weights/spikes-task.js';
 import { runTopWeights } from '../measure/super-weights/top-weights-task.js';
+import { runTernary } from '../measure/ternary/ternary-task.js';
 import { runVariants } from '../measure/live/variants-task.js';
 import { runRecipes } from '../presets/recipes-task.js';
 import { runMemory } from '../model/memory-task.js';
@@ -24,6 +27,7 @@ import type { EngineSettings, TaskHandler } from './task-type.js';
 
 const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   finite: runFinite,
+  ternary: runTernary,
   tokenize: runTokenize,
   memory: runMemory,
   recipes: runRecipes,
@@ -40,8 +44,10 @@ const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   equalize: runEqualize,
   fold: runFold,
   encode: runEncode,
+  learned: runLearned,
   verify: runVerify,
   evaluate: runEvaluate,
+  coherence: runCoherence,
 };
 
 const settings = JSON.parse(process.argv[2] ?? '{}') as EngineSettings;

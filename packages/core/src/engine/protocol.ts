@@ -6,7 +6,9 @@ import type { SerializedError } from '@bitsmith/formats';
 import type { CalibrateTask } from '../calibrate/task.js';
 import type { EncodeTask } from '../encode/task.js';
 import type { FiniteTask } from '../encode/finite-task.js';
+import type { LearnedTask } from '../encode/learned/learned-task.js';
 import type { VerifyTask } from '../encode/verify-task.js';
+import type { CoherenceTask } from '../evaluate/coherence-task.js';
 import type { EvaluateTask } from '../evaluate/task.js';
 import type { GradientTask } from '../measure/gradients/gradient-task.js';
 import type { GramTask } from '../measure/gradients/gram-task.js';
@@ -16,6 +18,7 @@ import type { CosinesTask } from '../measure/errors/cosines-task.js';
 import type { ErrorsTask } from '../measure/errors/errors-task.js';
 import type { SpikesTask } from '../measure/super-weights/spikes-task.js';
 import type { TopWeightsTask } from '../measure/super-weights/top-weights-task.js';
+import type { TernaryTask } from '../measure/ternary/ternary-task.js';
 import type { VariantsTask } from '../measure/live/variants-task.js';
 import type { RecipesTask } from '../presets/recipes-task.js';
 import type { MemoryTask } from '../model/memory-task.js';
@@ -26,6 +29,7 @@ import type { FoldTask } from '../transform/equalize/fold-task.js';
 /** Every kind of work an engine does. */
 export interface EngineTasks {
   finite: FiniteTask;
+  ternary: TernaryTask;
   tokenize: TokenizeTask;
   memory: MemoryTask;
   recipes: RecipesTask;
@@ -42,8 +46,10 @@ export interface EngineTasks {
   equalize: EqualizeTask;
   fold: FoldTask;
   encode: EncodeTask;
+  learned: LearnedTask;
   verify: VerifyTask;
   evaluate: EvaluateTask;
+  coherence: CoherenceTask;
 }
 
 export type TaskKind = keyof EngineTasks;

@@ -5,12 +5,14 @@ import type { Calibration } from '../calibrate/calibrate.js';
 import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
+import { ternaryTensors, withTernaryExact } from '../measure/ternary/ternary-tensors.js';
 import type { SourceModel } from '../model/types.js';
 import type { SchemeDemand } from '../plan/container.js';
 import {
   asRulePlan,
   type Budget,
   type Choice,
+  type CouplingGroup,
   makePlan,
   parsePresetName,
   type Plan,
@@ -61,6 +63,13 @@ export interface PlannedModel {
   readonly plan: Plan;
   /** Scheme of every tensor, in the source's order. */
   readonly schemes: readonly StorageType[];
+  /** What each tensor may be stored as, and which share a scheme. */
+  readonly storage: readonly TensorOptions[];
+  readonly groups: readonly CouplingGroup[];
+  /** The priced candidates; none for a plan that was given. */
+  readonly choices: readonly Choice[];
+  /** True for a plan file or a preset, which bring a size of their own. */
+  readonly given: boolean;
   /** Null for a plan that was given. */
   readonly pricing: Pricing | null;
   /** Null where no quality was asked for. */
@@ -173,10 +182,13 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
   const sizesOf = (known: readonly Choice[]): readonly number[] =>
     likelySizes(limits, known, groups, budget.dataBytes);
   const pricing = byRules ? null : yield* priceChoices(run, frame, { calibration, search, sizesOf }, options);
-  const choices =
+  const ternary = await ternaryTensors(run, frame.model);
+  if (ternary.size > 0) yield { type: 'note', level: 'info', message: ternaryMessage(ternary) };
+  const priced =
     pricing === null
       ? withoutUnit(priceOptions(storage, rulePrices(storage)))
       : priceOptions(storage, pricing.measured);
+  const choices = withTernaryExact(priced, ternary);
   let searched: SearchRecord | null = null;
   const solveWithin = async function* (space: PlanSpace, limit: LossBudget | null): Work<Plan> {
     const best = makePlan({ source: sourceOf(prepared), groups, ...space, headerBytes });
@@ -192,20 +204,29 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
   const planFor = async function* (correction: QualityCorrection): Work<PlannedModel> {
     const { plan: made, fit } = yield* planForQuality(request, correction, solveWithin);
     const quality = limits.length === 0 ? null : { limits, fit, correction, again: planFor };
-    return await finished(prepared, made, { pricing, quality, search: searched });
+    return await finished(prepared, made, { pricing, choices, quality, search: searched });
   };
   return yield* planFor(NO_CORRECTION);
 }
 
 /** Saves the plan where that was asked for. */
 async function finished(
-  { frame: { model }, options, texts, calibration }: Prepared,
+  { frame: { model, storage, groups }, options, texts, calibration }: Prepared,
   made: Plan,
-  how: Pick<PlannedModel, 'pricing' | 'quality' | 'search'> = { pricing: null, quality: null, search: null },
+  how: Pick<PlannedModel, 'pricing' | 'choices' | 'quality' | 'search'> = GIVEN,
 ): Promise<PlannedModel> {
   await savePlan(made, model, options);
   const schemes = made.tensors.map(({ scheme }) => scheme as StorageType);
-  return { model, calibration, texts, plan: made, schemes, ...how };
+  return { model, calibration, texts, plan: made, schemes, storage, groups, given: how === GIVEN, ...how };
+}
+
+/** Nothing was measured for a plan that was given. */
+const GIVEN = { pricing: null, choices: [], quality: null, search: null } as const;
+
+function ternaryMessage(tensors: ReadonlySet<string>): string {
+  const [first] = tensors;
+  const which = tensors.size === 1 ? first : `${tensors.size} tensors (${first}, ...)`;
+  return `Ternary already, so that TQ1_0 and TQ2_0 hold every weight exactly: ${which}.`;
 }
 
 /** A plan by hand: no budget is needed where nothing is left to choose. */

@@ -3,13 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { BitsmithError, type GgufLayout, tensorByteLength } from '@bitsmith/formats';
-import { encode } from '../encode/encode.js';
 import { refuseTooLittleSpace, UnfinishedOutput } from '../encode/unfinished-output.js';
-import { verifyWeights } from '../encode/verify.js';
+import { checkCoherence, type Coherence, collapseWords, refuseCollapsed } from '../evaluate/coherence.js';
 import { evaluateFile } from '../evaluate/evaluate.js';
 import { sha256File } from '../io/hash.js';
 import { ggufTypes } from '../plan/container.js';
-import type { QualityAttempt } from '../plan/quality.js';
+import { parseTensorError, type QualityAttempt } from '../plan/quality.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Stage, Work } from '../run/events.js';
 import { MemoryWatch } from '../run/memory.js';
@@ -18,8 +17,10 @@ import { describeVersions } from '../run/versions.js';
 import { timed } from '../run/work.js';
 import { firstChunks, type TokenizedText } from '../text/tokenize.js';
 import { layoutOutput } from '../write/gguf.js';
-import { type CheckedFile, meetQuality } from './meet-quality.js';
 import { completeOptions } from './complete-options.js';
+import { type Draft, encodeWithin, type VerifiedDraft } from './lift-tensors.js';
+import { bitsPerWeightOf, fewBitsWarning, hasFewBits } from './low-bits.js';
+import { type CheckedFile, meetQuality } from './meet-quality.js';
 import { refuseSource, refuseUnwritable } from './output.js';
 import { type PlannedModel, planModel, savePlan } from './plan.js';
 import type { PlanOptions } from './plan-options.js';
@@ -32,6 +33,15 @@ export interface QuantizeOptions extends PlanOptions {
   readonly verify?: boolean;
   /** Tokens of the report text to verify on, at most. */
   readonly verifyTokens?: number;
+  /**
+   * Relative error of every tensor's written weights, at most: what misses it gets more bits, step by step, within the budget.
+   * A plan that is given grows as it needs.
+   */
+  readonly maxTensorError?: string | number;
+  /** Whether text that the file writes is looked at; default: below 2.5 bits per weight, unless `verify` is false. */
+  readonly coherence?: boolean;
+  /** Puts a file in place that does not write text any more. */
+  readonly keepCollapsed?: boolean;
 }
 
 /** Standard error of the mean KL is then about 1 %. */
@@ -53,8 +63,12 @@ async function* quantizeIn(run: RunContext, asked: QuantizeOptions): Work<Quanti
   try {
     if (options.output === undefined) await refuseUnwritable(UNNAMED);
     if (options.verify === false) refuseUnconfirmed(options);
+    const { maxTensorError } = options;
+    const errorLimit = maxTensorError === undefined ? null : parseTensorError(maxTensorError);
     const first = yield* timed(planModel(run, options, options.output, 'gguf'), seconds);
-    const made = yield* timed(make(run, first, options), seconds);
+    if (hasFewBits(first.plan, first.model))
+      yield { type: 'note', level: 'warning', message: fewBitsWarning(first.plan, first.model) };
+    const made = yield* timed(make(run, first, { ...options, errorLimit }), seconds);
     seconds.total = (performance.now() - started) / 1000;
     const result = await describeResult(run, { ...made, seconds, memory });
     await run.store.writeRecord(result.runId, result);
@@ -98,28 +112,33 @@ async function refuseFullDisk(
 }
 
 /** A file that was encoded and checked, in the work folder. */
-interface Made extends CheckedFile {
-  readonly layout: GgufLayout;
+interface Made extends CheckedFile, VerifiedDraft {
+  readonly planned: PlannedModel;
   readonly output: string;
-  readonly unfinished: UnfinishedOutput;
+}
+
+interface MakeOptions extends QuantizeOptions {
+  /** Largest relative error of a tensor; null for no limit. */
+  readonly errorLimit: number | null;
 }
 
 /** Encodes, checks and publishes the file that meets what was asked for; no other run touches what is unfinished meanwhile. */
 async function* make(
   run: RunContext,
   first: PlannedModel,
-  options: QuantizeOptions,
-): Work<Pick<Finished, 'file' | 'attempts' | 'sha256'>> {
+  options: MakeOptions,
+): Work<Pick<Finished, 'file' | 'attempts' | 'coherence' | 'sha256'>> {
   const held: UnfinishedOutput[] = [];
   try {
     const { file, attempts } = yield* meetQuality(first, (planned) => build(run, planned, options, held));
     // What was tried last is not always what is kept.
-    if (attempts.length > 1) await savePlan(file.planned.plan, first.model, options);
+    if (attempts.length > 1 || file.lifts.length > 0) await savePlan(file.planned.plan, first.model, options);
+    const coherence = yield* lookAtText(run, file, options);
     const sha256 = await sha256File(file.unfinished.path, run.signal);
     // The engine has the file mapped, and not every system lets a mapped file be renamed.
     await run.engine.close();
     await file.unfinished.publish(path.resolve(file.output));
-    return { file, attempts, sha256 };
+    return { file, attempts, coherence, sha256 };
   } finally {
     for (const unfinished of held) await unfinished.release();
   }
@@ -128,62 +147,85 @@ async function* make(
 /** @param held gets what this run must give back in the end */
 async function* build(
   run: RunContext,
-  planned: PlannedModel,
-  options: QuantizeOptions,
+  first: PlannedModel,
+  options: MakeOptions,
   held: UnfinishedOutput[],
 ): Work<Made> {
-  const { model, calibration } = planned;
-  const output = options.output ?? defaultOutput(planned);
-  await refuseSource(output, model);
-  const layout = layoutOf(planned);
-  await refuseFullDisk(run, output, layout);
-  const unfinished = await UnfinishedOutput.open(run.store, model, calibration, layout);
-  held.push(unfinished);
-  const discard = async (): Promise<void> => {
-    // Not every system lets a mapped file be removed.
-    await run.engine.rest();
-    await unfinished.discard();
+  const begin = async (planned: PlannedModel): Promise<Draft> => {
+    const { model, calibration } = planned;
+    await refuseSource(outputOf(planned, options), model);
+    const layout = layoutOf(planned);
+    await refuseFullDisk(run, outputOf(planned, options), layout);
+    const unfinished = await UnfinishedOutput.open(run.store, model, calibration, layout);
+    held.push(unfinished);
+    return { planned, layout, unfinished };
   };
   try {
-    yield* encode(run, model, calibration, layout, unfinished);
-    const checked = yield* check(run, planned, unfinished.path, options);
-    return { planned, layout, output, unfinished, discard, ...checked };
+    const verified = yield* encodeWithin(run, first, options.errorLimit, begin);
+    const { planned, unfinished } = verified;
+    const discard = async (): Promise<void> => {
+      // Not every system lets a mapped file be removed.
+      await run.engine.rest();
+      await unfinished.discard();
+    };
+    const cosines = new Map([...verified.written].map(([tensor, { cosine }]) => [tensor, cosine]));
+    const evaluation = yield* evaluate(run, planned, unfinished.path, options);
+    return { ...verified, output: outputOf(planned, options), discard, cosines, evaluation };
   } catch (error) {
     // Kept, a file that failed its check would fail it in every later run.
-    if (error instanceof BitsmithError && failedChecks.has(error.code)) await unfinished.discard();
+    if (error instanceof BitsmithError && failedChecks.has(error.code)) await held.at(-1)?.discard();
     throw error;
   }
 }
 
+function outputOf(planned: PlannedModel, { output }: QuantizeOptions): string {
+  return output ?? defaultOutput(planned);
+}
+
 const failedChecks: ReadonlySet<string> = new Set(['OUTPUT_BROKEN', 'OUTPUT_NOT_FINITE']);
 
-/** Reopens and decodes the file; then, unless told not to, runs it beside the source. */
-async function* check(
+/** Runs the file beside the source, unless told not to. */
+async function* evaluate(
   run: RunContext,
   { model, texts }: PlannedModel,
   encodedPath: string,
   options: QuantizeOptions,
-): Work<Pick<Made, 'evaluation' | 'cosines'>> {
-  const written = yield* verifyWeights(run, model, encodedPath);
-  const cosines = new Map([...written].map(([tensor, { cosine }]) => [tensor, cosine]));
-  if (options.verify === false) return { evaluation: null, cosines };
+): Work<Made['evaluation']> {
+  if (options.verify === false) return null;
   const text = firstChunks(texts.report, options.verifyTokens ?? DEFAULT_VERIFY_TOKENS);
-  const { evaluation } = yield* evaluateFile(run, model, encodedPath, text);
-  return { evaluation, cosines };
+  return (yield* evaluateFile(run, model, encodedPath, text)).evaluation;
+}
+
+/** What the file writes, where it may have collapsed or the user wants to know. */
+async function* lookAtText(
+  run: RunContext,
+  { planned: { model, plan, texts }, unfinished }: Made,
+  options: QuantizeOptions,
+): Work<Coherence | null> {
+  if (!(options.coherence ?? (options.verify !== false && hasFewBits(plan, model)))) return null;
+  const found = yield* checkCoherence(run, model, unfinished.path, texts.report);
+  if (options.keepCollapsed !== true) refuseCollapsed(found, bitsPerWeightOf(plan, model));
+  else if (found.signs.length > 0)
+    yield { type: 'note', level: 'warning', message: `Kept as asked, though it ${collapseWords(found)}.` };
+  return found;
 }
 
 interface Finished {
   readonly file: Made;
   readonly attempts: readonly QualityAttempt[];
+  readonly coherence: Coherence | null;
   readonly sha256: string;
   readonly seconds: QuantizeResult['seconds'];
   readonly memory: MemoryWatch;
 }
 
 async function describeResult(run: RunContext, finished: Finished): Promise<QuantizeResult> {
-  const { file, attempts, sha256, seconds, memory } = finished;
-  const { planned, layout, evaluation, cosines, output } = file;
+  const { file, attempts, coherence, sha256, seconds, memory } = finished;
+  const { planned, layout, evaluation, cosines, written, lifts, output } = file;
   const [[tensor, value]] = [...cosines].toSorted(([, a], [, b]) => a - b);
+  const [[farthest, { relativeError }]] = [...written].toSorted(
+    ([, a], [, b]) => b.relativeError - a.relativeError,
+  );
   const { model, plan, texts, pricing } = planned;
   const runId = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${randomUUID().slice(0, 8)}`;
   const dataBytes = layout.tensors.reduce((sum, { type, shape }) => sum + tensorByteLength(type, shape), 0);
@@ -218,6 +260,9 @@ async function describeResult(run: RunContext, finished: Finished): Promise<Quan
     },
     evaluation,
     leastCosine: { tensor, value },
+    largestError: { tensor: farthest, value: relativeError },
+    lifts,
+    coherence,
     quality: describeQuality(planned, attempts),
     search: planned.search,
     seconds,

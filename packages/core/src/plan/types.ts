@@ -63,7 +63,8 @@ export interface Decision {
     | 'price'
     | 'rule'
     | 'preset'
-    | 'search';
+    | 'search'
+    | 'fallback';
   /** In words, as `reason` begins. */
   readonly note: string;
 }

@@ -1,5 +1,7 @@
 /** @file One job's record: everything needed to know, repeat or doubt a result. Written to `.bitsmith/runs/ID.json`. */
+import type { Coherence } from '../evaluate/coherence.js';
 import type { Evaluation } from '../evaluate/types.js';
+import type { Lift } from '../plan/lift.js';
 import type { QualityAttempt, QualityFit, QualityVerdict } from '../plan/quality.js';
 import type { Plan } from '../plan/types.js';
 import type { SearchRecord } from '../refine/search-record.js';
@@ -44,6 +46,12 @@ export interface QuantizeResult {
   readonly evaluation: Evaluation | null;
   /** Of all tensors: how much the written weights point where the source's do, the least of them. */
   readonly leastCosine: { readonly value: number; readonly tensor: string };
+  /** Of all tensors: how far the written weights are from the source's, root of sum (w - w')^2 / sum w^2, the largest of them. */
+  readonly largestError: { readonly value: number; readonly tensor: string };
+  /** Tensors that got more bits because their written error missed its limit, in order. */
+  readonly lifts: readonly Lift[];
+  /** What the file's own text looks like; null where it was not looked at. */
+  readonly coherence: Coherence | null;
   /** Null where no quality was asked for. */
   readonly quality: {
     /** What became of each limit on the file that was written. */
