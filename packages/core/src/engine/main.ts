@@ -6,6 +6,8 @@ import { runFinite } from '../encode/finite-task.js';
 import { runLearned } from '../encode/learned/learned-task.js';
 import { runVerify } from '../encode/verify-task.js';
 import { runCoherence } from '../evaluate/coherence-task.js';
+import { runInputRanges } from '../evaluate/int8/input-ranges-task.js';
+import { runInt8 } from '../evaluate/int8/int8-task.js';
 import { runEvaluate } from '../evaluate/task.js';
 import { runGradient } from '../measure/gradients/gradient-task.js';
 import { runGrams } from '../measure/gradients/gram-task.js';
@@ -47,6 +49,8 @@ const handlers: { [Kind in TaskKind]: TaskHandler<EngineTasks[Kind]> } = {
   learned: runLearned,
   verify: runVerify,
   evaluate: runEvaluate,
+  'input-ranges': runInputRanges,
+  int8: runInt8,
   coherence: runCoherence,
 };
 

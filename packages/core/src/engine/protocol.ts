@@ -9,6 +9,8 @@ import type { FiniteTask } from '../encode/finite-task.js';
 import type { LearnedTask } from '../encode/learned/learned-task.js';
 import type { VerifyTask } from '../encode/verify-task.js';
 import type { CoherenceTask } from '../evaluate/coherence-task.js';
+import type { InputRangesTask } from '../evaluate/int8/input-ranges-task.js';
+import type { Int8Task } from '../evaluate/int8/int8-task.js';
 import type { EvaluateTask } from '../evaluate/task.js';
 import type { GradientTask } from '../measure/gradients/gradient-task.js';
 import type { GramTask } from '../measure/gradients/gram-task.js';
@@ -49,6 +51,8 @@ export interface EngineTasks {
   learned: LearnedTask;
   verify: VerifyTask;
   evaluate: EvaluateTask;
+  'input-ranges': InputRangesTask;
+  int8: Int8Task;
   coherence: CoherenceTask;
 }
 

@@ -4,7 +4,7 @@ import type { EngineTasks } from '../engine/protocol.js';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
-import { againAfterCrash, stage, streamed } from '../run/work.js';
+import { againAfterCrash, stage, type StageOutcome, streamed } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
 import { summarize } from './summary.js';
 import type { PositionScores } from './summary.js';
@@ -38,22 +38,29 @@ export async function* evaluateFile(
         (error) => emit({ type: 'note', level: 'warning', message: error.message }),
       ),
     );
-    refuseNonFinite(answer.scores);
-    const evaluation: Evaluation = {
-      evidence: 'measured',
-      text: {
-        name: text.name,
-        sha256: text.sha256,
-        contextTokens: text.contextTokens,
-        chunks: text.chunks.length,
-      },
-      ...summarize(answer.scores),
-      sample: answer.sample,
-    };
-    const { mean } = evaluation.klNats;
-    const summary = `KL ${mean.value.toFixed(5)} +- ${mean.standardError.toFixed(5)} nats per token`;
-    return { result: { evaluation, scores: answer.scores }, summary, cached: false };
+    return describeEvaluation(answer, text);
   });
+}
+
+/**
+ * What two models' scores say.
+ * @throws BitsmithError `OUTPUT_NOT_FINITE`
+ */
+export function describeEvaluation(
+  { scores, sample }: EngineTasks['evaluate']['result'],
+  text: TokenizedText,
+): StageOutcome<ScoredEvaluation> {
+  refuseNonFinite(scores);
+  const { name, sha256, contextTokens, chunks } = text;
+  const evaluation: Evaluation = {
+    evidence: 'measured',
+    text: { name, sha256, contextTokens, chunks: chunks.length },
+    ...summarize(scores),
+    sample,
+  };
+  const { mean } = evaluation.klNats;
+  const summary = `KL ${mean.value.toFixed(5)} +- ${mean.standardError.toFixed(5)} nats per token`;
+  return { result: { evaluation, scores }, summary, cached: false };
 }
 
 function runBoth(

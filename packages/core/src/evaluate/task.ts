@@ -6,8 +6,8 @@ import type { LlamaModel } from '@bitsmith/ggml';
 import { ChunkRunner } from '../engine/forward.js';
 import type { TaskHandler, TaskType } from '../engine/task-type.js';
 import { openLlama } from '../engine/session.js';
-import { divergence, referenceDistribution } from './divergence.js';
 import { continueGreedily } from './sample.js';
+import { Scorer } from './scorer.js';
 import type { PositionScores } from './summary.js';
 
 export type EvaluateTask = TaskType<
@@ -51,55 +51,6 @@ export const runEvaluate: TaskHandler<EvaluateTask> = async (parameters, report,
   }
   return { scores: scorer.scores, sample: sampleBoth(parameters, source, output, threads) };
 };
-
-/** Scores positions as `llama-perplexity` does: the second half of every chunk, labels from the text. */
-class Scorer {
-  readonly firstScored: number;
-  readonly scores: PositionScores;
-  private readonly contextTokens: number;
-  private readonly vocabulary: number;
-  private readonly probabilities: Float32Array;
-  private position = 0;
-
-  constructor(contextTokens: number, chunks: number, vocabulary: number) {
-    this.contextTokens = contextTokens;
-    this.firstScored = Math.floor(contextTokens / 2);
-    this.vocabulary = vocabulary;
-    this.probabilities = new Float32Array(vocabulary);
-    const positions = chunks * (contextTokens - 1 - this.firstScored);
-    this.scores = {
-      sourceNll: new Float64Array(positions),
-      outputNll: new Float64Array(positions),
-      klNats: new Float64Array(positions),
-      deltaP: new Float64Array(positions),
-      sameTop: new Uint8Array(positions),
-    };
-  }
-
-  score(batch: readonly Int32Array[], source: Float32Array, output: Float32Array): void {
-    const outputsPerChunk = this.contextTokens - this.firstScored;
-    batch.forEach((chunk, sequence) => {
-      for (let k = 0; k < outputsPerChunk - 1; k++) {
-        const offset = (sequence * outputsPerChunk + k) * this.vocabulary;
-        this.scorePosition(source, output, offset, chunk[this.firstScored + k + 1]);
-      }
-    });
-  }
-
-  private scorePosition(source: Float32Array, output: Float32Array, offset: number, label: number): void {
-    const { vocabulary, probabilities, scores } = this;
-    const p = referenceDistribution(source, offset, vocabulary, probabilities, 0);
-    const q = divergence(p, probabilities, 0, output, offset, vocabulary);
-    const logP = source[offset + label] - p.logSumExp;
-    const logQ = output[offset + label] - q.logSumExp;
-    const index = this.position++;
-    scores.sourceNll[index] = -logP;
-    scores.outputNll[index] = -logQ;
-    scores.klNats[index] = q.klNats;
-    scores.deltaP[index] = Math.exp(logQ) - Math.exp(logP);
-    scores.sameTop[index] = p.top === q.top ? 1 : 0;
-  }
-}
 
 function sampleBoth(
   { sample }: EvaluateTask['parameters'],

@@ -63,7 +63,7 @@ export class GraphsByBlock {
 }
 
 /** [keys, queries]: a query looks at itself and what came before it, at most `window` positions in all. */
-function causalMask(positions: number, window: number | null): Float32Array {
+export function causalMask(positions: number, window: number | null): Float32Array {
   const mask = alignedFloats(positions * positions);
   for (let query = 0; query < positions; query++) {
     for (let key = 0; key < positions; key++) {

@@ -8,7 +8,7 @@ import type { WeightArray } from '../../measure/transformer/weights.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { chooseScales, type ChooseSettings, type EqualizeMode, type SiteScales } from './choose.js';
 import { applyFactors, foldedFactors } from './fold.js';
-import { InputPass, type InputReader } from './input-pass.js';
+import { InputPass, type InputReader } from '../../measure/transformer/input-pass.js';
 import { InputSummary } from './input-summary.js';
 import { blockSites, type Site } from './sites.js';
 

@@ -2,10 +2,10 @@
  * @file One forward pass that shows what every matrix of a model is multiplied with: a block after the other in memory, all
  * sequences through each.
  */
-import { type BlockWeights, blockTensorName } from '../../measure/transformer/block-weights.js';
-import { Blocks, type PassSettings, type Sequence } from '../../measure/transformer/blocks.js';
-import { EmbeddingRows } from '../../measure/transformer/embedding.js';
-import { Head } from '../../measure/transformer/head.js';
+import { type BlockWeights, blockTensorName } from './block-weights.js';
+import { Blocks, type PassSettings, type Sequence } from './blocks.js';
+import { EmbeddingRows } from './embedding.js';
+import { Head } from './head.js';
 
 /** What is done with the inputs. */
 export interface InputReader {
