@@ -54,6 +54,8 @@ export const flagGroups: Readonly<Record<string, readonly string[]>> = {
     'lock',
     'floor',
     'couple',
+    'protectSuperWeights',
+    'protectBits',
   ],
   Measuring: [
     'imatrix',
@@ -170,6 +172,9 @@ export interface PlanFlags {
   readonly workMemory?: string;
   readonly search?: 'none' | 'evolve' | 'gradual';
   readonly searchTokens?: number;
+  readonly protectSuperWeights: boolean;
+  readonly protectBits?: number;
+  readonly coverage?: number;
 }
 
 export const planFlags: FlagParametersForType<PlanFlags> = {
@@ -236,6 +241,23 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
     searchMethod,
   ),
   searchTokens: optional('Tokens that plans may run over in the search', 'N', wholeNumber(1)),
+  protectSuperWeights: {
+    kind: 'boolean',
+    default: false,
+    withNegated: false,
+    brief:
+      'Give tensors that hold super weights, or many of the most important weights, more bits where that pays',
+  },
+  protectBits: optional(
+    'Bits that protected tensors get at least: 8 or 16 (default: 8)',
+    'BITS',
+    wholeNumber(1),
+  ),
+  coverage: optional(
+    'Share of the weights that count as most important, up to 0.01 (default: 0.0001)',
+    'SHARE',
+    fraction,
+  ),
 };
 
 /** What a profile may keep. */

@@ -59,6 +59,7 @@ export * from './plan/index.js';
 export { presetRecipes } from './presets/recipes.js';
 export { inRun, type RunContext, type RunOptions } from './run/context.js';
 export type { RunEvent, Stage, Work } from './run/events.js';
+export type { Protection } from './refine/protect.js';
 export type { SearchRecord } from './refine/search-record.js';
 export type { QuantizeResult, TextUse } from './run/record.js';
 export { ArtifactStore, type StoredArtifact } from './run/store.js';

@@ -4,8 +4,9 @@ import { bitsMap, keptLine } from './bits-map.js';
 import { budgetLine, memoryLines } from './budget.js';
 import { costLines } from './cost.js';
 import { lossLines } from './loss.js';
-import { searchLines } from './search.js';
+import { protectionLines } from './protection.js';
 import { plannedQualityLine } from './quality.js';
+import { searchLines } from './search.js';
 import { section } from './section.js';
 import { reportedTensors } from './tensors.js';
 import { fitLine, oneLine, Paint, type Terminal } from './terminal.js';
@@ -29,7 +30,11 @@ export function renderPlan(plan: PlanResult, terminal: Terminal): string {
         : plannedQualityLine(plan.budget, plan.quality)),
       ...memoryLines(plan),
     ],
-    [...costLines(null, plan, screen), ...searchLines(plan.search, screen)],
+    [
+      ...costLines(null, plan, screen),
+      ...searchLines(plan.search, screen),
+      ...protectionLines(plan.protection, screen),
+    ],
     [
       section('What gets what', `${bits.toFixed(2)} bits per weight (b/w); digits are nominal bits`, screen),
       ...bitsMap(tensors, screen),

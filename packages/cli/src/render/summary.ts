@@ -9,6 +9,7 @@ import { coherenceLines } from './coherence.js';
 import { costLines } from './cost.js';
 import { liftLines } from './lifts.js';
 import { lossLines } from './loss.js';
+import { protectionLines } from './protection.js';
 import { qualityLines } from './quality.js';
 import { sampleLines } from './sample.js';
 import { searchLines } from './search.js';
@@ -41,6 +42,7 @@ export function renderSummary(result: QuantizeResult, terminal: Terminal): strin
       ...costLines(result.evaluation, result.plan, screen),
       ...coherenceLines(result.coherence, screen),
       ...searchLines(result.search, screen),
+      ...protectionLines(result.protection, screen),
       ...liftLines(result.lifts, screen),
     ],
     [

@@ -173,6 +173,7 @@ export function exampleResult(tensors = exampleTensors()): QuantizeResult {
     leastCosine: { tensor: 'blk.2.ffn_down.weight', value: 0.984512 },
     largestError: { tensor: 'blk.2.ffn_down.weight', value: 0.1784 },
     lifts: [],
+    protection: null,
     coherence: null,
     quality: null,
     seconds: {

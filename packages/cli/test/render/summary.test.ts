@@ -97,6 +97,8 @@ describe('the summary of a run', () => {
 
 describe('a plan', () => {
   it('is drawn before anything is written', () => {
-    expect(renderPlan({ ...small.plan, search: null }, { ...plain, width: 80 })).toMatchSnapshot();
+    expect(
+      renderPlan({ ...small.plan, search: null, protection: null }, { ...plain, width: 80 }),
+    ).toMatchSnapshot();
   });
 });

@@ -31,9 +31,11 @@ import {
   type TensorOptions,
   writePlanFile,
 } from '../plan/index.js';
+import { parseProtection } from '../plan/protection.js';
 import type { QualityFit, QualityLimit } from '../plan/quality.js';
 import { presetRecipes } from '../presets/recipes.js';
 import { withPresetFloor } from '../refine/preset-floor.js';
+import { type Protection, protectPlan } from '../refine/protect.js';
 import type { LossBudget } from '../refine/gradual/loss-budget.js';
 import type { SearchRecord } from '../refine/search-record.js';
 import { refuseBadSearch, searchPlan } from '../refine/search.js';
@@ -51,6 +53,7 @@ import { type Frame, openFrame, parseFrame } from './plan-frame.js';
 import type { PlanOptions } from './plan-options.js';
 import { priceChoices } from './price-choices.js';
 import { type Pricing, refuseBadPricing } from './pricing.js';
+import { refuseBadProtection } from './refuse-bad-protection.js';
 import { refuseBesidePlan } from './refuse-beside-plan.js';
 import { calibrationFor, prepareTexts, type RunTexts } from './texts.js';
 import { budgetFor, givenWishes, readWishes, type Wishes } from './wishes.js';
@@ -76,12 +79,16 @@ export interface PlannedModel {
   readonly quality: PlannedQuality | null;
   /** Null where nothing was searched. */
   readonly search: SearchRecord | null;
+  /** Null where no super weights were to be protected. */
+  readonly protection: Protection | null;
 }
 
 /** A plan, and how it was searched for. */
 export interface PlanResult extends Plan {
   /** Null where nothing was searched. */
   readonly search: SearchRecord | null;
+  /** Null where no super weights were to be protected. */
+  readonly protection: Protection | null;
 }
 
 /** What a plan was made to meet. */
@@ -100,8 +107,9 @@ export interface PlannedQuality {
  */
 export async function* plan(options: PlanOptions): Work<PlanResult> {
   return yield* inRun(options, async function* (run) {
-    const { plan: made, search } = yield* planModel(run, yield* completeOptions(run, options));
-    return { ...made, search };
+    const completed = yield* completeOptions(run, options);
+    const { plan: made, search, protection } = yield* planModel(run, completed);
+    return { ...made, search, protection };
   });
 }
 
@@ -124,6 +132,7 @@ export async function* planModel(
   const wishes = given ? null : byHand ? NO_WISHES : readWishes(options);
   refuseBadPricing(options);
   refuseBadSearch(options);
+  refuseBadProtection(options);
   const frame = yield* openFrame(run, options, asked);
   const { model, storage } = frame;
   if (wishes === NO_WISHES) refuseOpenTensors(storage);
@@ -190,10 +199,21 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
       : priceOptions(storage, pricing.measured);
   const choices = withTernaryExact(priced, ternary);
   let searched: SearchRecord | null = null;
+  let protection: Protection | null = null;
+  const protect = parseProtection(options);
   const solveWithin = async function* (space: PlanSpace, limit: LossBudget | null): Work<Plan> {
-    const best = makePlan({ source: sourceOf(prepared), groups, ...space, headerBytes });
-    const made = byRules ? asRulePlan(best, storage, headerBytes) : best;
-    const within = { ...frame, ...space, calibration, search };
+    const planOf = (open: readonly Choice[]): Plan =>
+      makePlan({ source: sourceOf(prepared), groups, ...space, choices: open, headerBytes });
+    const best = planOf(space.choices);
+    let made = byRules ? asRulePlan(best, storage, headerBytes) : best;
+    let within = { ...frame, ...space, calibration, search };
+    if (protect !== null) {
+      const { coverage } = options;
+      const how = { ...protect, coverage, spikeText: texts.calibration, solveAgain: planOf };
+      const kept = yield* protectPlan(run, made, { ...within, ...how });
+      ({ plan: made, protection } = kept);
+      within = { ...within, choices: kept.choices };
+    }
     const refined = yield* searchPlan(run, made, { ...within, limit, options });
     searched = refined.record;
     return yield* withPresetFloor(run, refined.plan, { ...within, floorTokens: options.floorTokens });
@@ -204,7 +224,7 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
   const planFor = async function* (correction: QualityCorrection): Work<PlannedModel> {
     const { plan: made, fit } = yield* planForQuality(request, correction, solveWithin);
     const quality = limits.length === 0 ? null : { limits, fit, correction, again: planFor };
-    return await finished(prepared, made, { pricing, choices, quality, search: searched });
+    return await finished(prepared, made, { pricing, choices, quality, search: searched, protection });
   };
   return yield* planFor(NO_CORRECTION);
 }
@@ -213,7 +233,7 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
 async function finished(
   { frame: { model, storage, groups }, options, texts, calibration }: Prepared,
   made: Plan,
-  how: Pick<PlannedModel, 'pricing' | 'choices' | 'quality' | 'search'> = GIVEN,
+  how: Pick<PlannedModel, 'pricing' | 'choices' | 'quality' | 'search' | 'protection'> = GIVEN,
 ): Promise<PlannedModel> {
   await savePlan(made, model, options);
   const schemes = made.tensors.map(({ scheme }) => scheme as StorageType);
@@ -221,7 +241,7 @@ async function finished(
 }
 
 /** Nothing was measured for a plan that was given. */
-const GIVEN = { pricing: null, choices: [], quality: null, search: null } as const;
+const GIVEN = { pricing: null, choices: [], quality: null, search: null, protection: null } as const;
 
 function ternaryMessage(tensors: ReadonlySet<string>): string {
   const [first] = tensors;

@@ -265,6 +265,7 @@ async function describeResult(run: RunContext, finished: Finished): Promise<Quan
     coherence,
     quality: describeQuality(planned, attempts),
     search: planned.search,
+    protection: planned.protection,
     seconds,
     peakMemoryBytes: memory.peakBytes,
     seed: run.seed,

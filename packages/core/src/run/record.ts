@@ -4,6 +4,7 @@ import type { Evaluation } from '../evaluate/types.js';
 import type { Lift } from '../plan/lift.js';
 import type { QualityAttempt, QualityFit, QualityVerdict } from '../plan/quality.js';
 import type { Plan } from '../plan/types.js';
+import type { Protection } from '../refine/protect.js';
 import type { SearchRecord } from '../refine/search-record.js';
 import type { Stage } from './events.js';
 
@@ -63,6 +64,8 @@ export interface QuantizeResult {
   } | null;
   /** How the plan was refined on true loss; null where it was not. */
   readonly search: SearchRecord | null;
+  /** What protecting super weights came to; null where it was not asked for. */
+  readonly protection: Protection | null;
   readonly seconds: Readonly<Partial<Record<Stage | 'total', number>>>;
   /** Largest resident memory of the command and its engine together, in bytes. */
   readonly peakMemoryBytes: number;

@@ -1,0 +1,226 @@
+/**
+ * @file Super weights protected where it pays. Prices know what a tensor's errors cost on average, and nothing of single weights that carry
+ * the model. So each tensor that holds such weights is lifted in the live model, alone, with the rest of the plan around it: where
+ * that saves more than its bytes would buy elsewhere, it is protected, and the plan is solved again around it within the same bytes.
+ * Both plans then run over the same text, and the one that loses less goes on.
+ */
+import { planVariant } from '../measure/live/plan-variant.js';
+import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
+import type { TrueLoss } from '../measure/live/variants-task.js';
+import { findSuperWeights, type SuperWeights } from '../measure/super-weights/super-weights.js';
+import { mergeCoupled } from '../plan/coupling.js';
+import { bytesRange } from '../plan/least-bytes.js';
+import { type HeldWeights, type Protectable, protectable, withProtected } from '../plan/protection.js';
+import type { StorageType } from '../plan/schemes.js';
+import { solve } from '../plan/solve.js';
+import type { Choice, Plan } from '../plan/types.js';
+import type { Evidence, Measured } from '../evaluate/types.js';
+import { formatNats } from '../plan/units.js';
+import type { RunContext } from '../run/context.js';
+import type { Work } from '../run/events.js';
+import { stage } from '../run/work.js';
+import { spreadChunks, type TokenizedText, tokensOf } from '../text/tokenize.js';
+import { type PairedDifference, pairedDifference } from './paired.js';
+import type { PricedModel } from './priced-model.js';
+
+export interface ProtectInput extends PricedModel {
+  /** Nothing below for protected tensors. */
+  readonly bits: number;
+  readonly coverage?: number;
+  /** Where spikes of activations are looked for. */
+  readonly spikeText: TokenizedText;
+  /** Makes the plan of these choices, within the budget. */
+  readonly solveAgain: (choices: readonly Choice[]) => Plan;
+}
+
+/** A tensor that was lifted in the live model. */
+export interface TriedProtection extends Protectable {
+  /** What lifting it alone saved, in nats per token: negative where it lost. */
+  readonly savedNats: Measured;
+  /** What its bytes would save elsewhere. */
+  readonly priceNats: number;
+  readonly pays: boolean;
+}
+
+/** What protection came to. */
+export interface Protection {
+  readonly bits: number;
+  readonly coverage: number;
+  /** Found in the model: by spikes, and the most important by the importance matrix. */
+  readonly superWeights: number;
+  readonly importantWeights: number;
+  readonly tried: readonly TriedProtection[];
+  /** Loss of the plan without and with protection, of the same bytes; null where nothing paid. */
+  readonly without: Measured | null;
+  readonly with: Measured | null;
+  /** With less without, sequence by sequence. */
+  readonly difference: PairedDifference | null;
+  /** Whether the plan has it. */
+  readonly taken: boolean;
+  /** Of the search text. */
+  readonly tokens: number;
+  readonly evidence: Evidence;
+}
+
+export interface ProtectedPlan {
+  readonly plan: Plan;
+  readonly choices: readonly Choice[];
+  readonly protection: Protection;
+}
+
+/** As many as plans and presets are compared on. */
+const TOKENS = 4096;
+
+/** @throws BitsmithError `COVERAGE_INVALID` */
+export async function* protectPlan(run: RunContext, made: Plan, input: ProtectInput): Work<ProtectedPlan> {
+  const { model, calibration, search, choices, bits } = input;
+  const live = { run, model, calibration, text: spreadChunks(search, TOKENS) };
+  const found = yield* findSuperWeights(live, input.spikeText, input.coverage);
+  return yield* stage('refine', 'super weights protected', async function* () {
+    const elements = new Map(model.tensors.map((tensor) => [tensor.name, tensor.elements]));
+    const open = protectable(choices, made.tensors, bits, heldBy(found), elements);
+    const trial = yield* tryAll(live, made, input, open);
+    const chosen = affordable(input, made, trial.tried);
+    const outcome = yield* withChosen(live, made, trial.base, input, chosen);
+    const protection = describe(input, found, trial.tried, outcome, tokensOf(live.text));
+    const result: ProtectedPlan = outcome.taken
+      ? { plan: outcome.plan, choices: outcome.choices, protection }
+      : { plan: made, choices, protection };
+    return { result, summary: wordsOf(protection), cached: false };
+  });
+}
+
+function heldBy({ candidates, counts }: SuperWeights): Map<string, HeldWeights> {
+  const held = new Map<string, HeldWeights>();
+  for (const [tensor, important] of Object.entries(counts)) held.set(tensor, { spikes: 0, important });
+  for (const { tensor, found } of candidates) {
+    if (!found) continue;
+    const { spikes, important } = held.get(tensor) ?? { spikes: 0, important: 0 };
+    held.set(tensor, { spikes: spikes + 1, important });
+  }
+  return held;
+}
+
+interface Trial {
+  readonly base: TrueLoss | null;
+  readonly tried: readonly TriedProtection[];
+}
+
+/** Every tensor lifted alone. */
+async function* tryAll(
+  live: LiveMeasurement,
+  made: Plan,
+  input: ProtectInput,
+  open: readonly Protectable[],
+): Work<Trial> {
+  if (open.length === 0) return { base: null, tried: [] };
+  const schemes = schemesOf(made);
+  const variants = [
+    planVariant(live.model, 'plan', schemes),
+    ...open.map(({ tensor, protectedScheme }) =>
+      planVariant(live.model, tensor, new Map([...schemes, [tensor, protectedScheme as StorageType]])),
+    ),
+  ];
+  const { values } = yield* gatherVariants(live, variants, 'tensors protected in the live model');
+  const [base, ...lifted] = values;
+  const natsPerByte = rateOf(made, input, base);
+  const tried = open.map((each, index): TriedProtection => {
+    const { nats, standardError } = pairedDifference(base.sequenceKlNats, lifted[index].sequenceKlNats);
+    const priceNats = natsPerByte * each.bytes;
+    // A single sequence has no error of its own.
+    const error = Number.isFinite(standardError) ? standardError : 0;
+    const pays = nats - error > priceNats;
+    return { ...each, savedNats: { value: nats, standardError: error }, priceNats, pays };
+  });
+  return { base, tried };
+}
+
+/** What a byte buys in the plan, in true nats: the solver's rate times what its prices fall short of the truth. */
+function rateOf(
+  { budget, predicted }: Plan,
+  { choices, groups, headerBytes }: ProtectInput,
+  base: TrueLoss,
+): number {
+  const { natsPerByte } = solve(mergeCoupled(choices, groups), budget.bytes - headerBytes);
+  const sum = predicted.klNats ?? 0;
+  return natsPerByte * (sum > 0 ? base.klNats / sum : 1);
+}
+
+/** Those that pay, the best first, as long as the others can still be stored around them. */
+function affordable(
+  { choices, groups, headerBytes, bits }: ProtectInput,
+  { budget }: Plan,
+  tried: readonly TriedProtection[],
+): readonly Protectable[] {
+  const net = ({ savedNats, priceNats }: TriedProtection): number => savedNats.value - priceNats;
+  const paying = tried.filter(({ pays }) => pays).toSorted((a, b) => net(b) - net(a));
+  const taken: Protectable[] = [];
+  for (const each of paying) {
+    const narrowed = mergeCoupled(withProtected(choices, [...taken, each], bits), groups);
+    if (headerBytes + bytesRange(narrowed)[0] <= budget.bytes) taken.push(each);
+  }
+  return taken;
+}
+
+interface Outcome {
+  readonly plan: Plan;
+  readonly choices: readonly Choice[];
+  readonly without: TrueLoss | null;
+  readonly with: TrueLoss | null;
+  readonly difference: PairedDifference | null;
+  readonly taken: boolean;
+}
+
+/** The plan around what is protected, beside the plan as it was. */
+async function* withChosen(
+  live: LiveMeasurement,
+  made: Plan,
+  base: TrueLoss | null,
+  input: ProtectInput,
+  chosen: readonly Protectable[],
+): Work<Outcome> {
+  const { choices, bits } = input;
+  if (chosen.length === 0 || base === null)
+    return { plan: made, choices, without: base, with: null, difference: null, taken: false };
+  const narrowed = withProtected(choices, chosen, bits);
+  const plan = input.solveAgain(narrowed);
+  const variant = planVariant(live.model, 'protected', schemesOf(plan));
+  const { values } = yield* gatherVariants(live, [variant], 'the protected plan in the live model');
+  const difference = pairedDifference(values[0].sequenceKlNats, base.sequenceKlNats);
+  return { plan, choices: narrowed, without: base, with: values[0], difference, taken: difference.nats < 0 };
+}
+
+function schemesOf({ tensors }: Plan): Map<string, StorageType> {
+  return new Map(tensors.map(({ tensor, scheme }) => [tensor, scheme as StorageType]));
+}
+
+function describe(
+  { bits }: ProtectInput,
+  found: SuperWeights,
+  tried: readonly TriedProtection[],
+  outcome: Outcome,
+  tokens: number,
+): Protection {
+  const loss = (of: TrueLoss | null): Measured | null =>
+    of === null ? null : { value: of.klNats, standardError: of.standardError };
+  return {
+    bits,
+    coverage: found.coverage,
+    superWeights: found.candidates.filter((candidate) => candidate.found).length,
+    importantWeights: found.count,
+    tried,
+    without: loss(outcome.without),
+    with: loss(outcome.with),
+    difference: outcome.difference,
+    taken: outcome.taken,
+    tokens,
+    evidence: 'measured',
+  };
+}
+
+function wordsOf({ tried, without, with: after, taken }: Protection): string {
+  const pays = tried.filter((each) => each.pays).length;
+  if (without === null || after === null) return `${tried.length} tensors tried, none is worth its bytes`;
+  const losses = `${formatNats(after.value)} nats with ${pays} of ${tried.length} tensors, ${formatNats(without.value)} without`;
+  return taken ? losses : `${losses}: the plan stays as it was`;
+}
