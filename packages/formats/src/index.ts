@@ -1,8 +1,13 @@
 export * from './errors.js';
+export { packCodes, unpackCodes } from './affine/bit-stream.js';
 export { decodeAffine } from './affine/decode.js';
 export { encodeAffine } from './affine/encode.js';
-export { affineBitsPerWeight, affineByteLength } from './affine/geometry.js';
+export { affineBitsPerWeight, affineByteLength, affineRow } from './affine/geometry.js';
+export { closeAffine, openAffine, type OpenAffine } from './affine/open.js';
+export { nearestScale } from './affine/scale.js';
 export type { AffineInput, AffineSpec, AffineTensor } from './affine/types.js';
+export { blockFormat } from './blocks/formats.js';
+export { type BlockFormat, openSpan, type OpenSpan } from './blocks/types.js';
 export * from './io/align.js';
 export * from './io/byte-sink.js';
 export * from './io/byte-source.js';

@@ -35,3 +35,4 @@ export { fileRecipe, type FileRecipeOptions } from './api/file-recipe.js';
 export { quantizeFile, type FileType, type QuantizeFileOptions } from './api/quantize-file.js';
 export { weightedError, weightedRowErrors } from './api/weighted-error.js';
 export { WeightSlots } from './api/weights.js';
+export { spanAlgebra, type SpanAlgebra, STRIDE } from './kernels/span-algebra.js';

@@ -17,6 +17,7 @@ import type { TaskIdentity } from '../run/store.js';
 import { inLanes } from '../run/lanes.js';
 import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { engineKey } from '../engine/release.js';
+import type { RoundingStatistics } from '../encode/feedback/statistics.js';
 import { tokensHash, type TokenizedText } from '../text/tokenize.js';
 import { ImportanceAccumulator, ROW_COUNTS } from './accumulator.js';
 
@@ -27,6 +28,8 @@ export interface Calibration {
   /** Tokens it was measured on. */
   readonly tokens: number;
   readonly dataset: string;
+  /** What codes are chosen by beyond it; absent or null: they are the nearest. */
+  readonly rounding?: RoundingStatistics | null;
 }
 
 /** Tokens a range holds, about: what is lost when a calibration is interrupted. */

@@ -5,9 +5,9 @@ import {
   type AffineSpec,
   decodeAffine,
   encodeAffine,
-  type SerializedError,
   serializeError,
 } from '@bitsmith/formats';
+import type { Answer } from './thread-pool.js';
 
 /** Rows and the codes to take them through. */
 export interface AffineJob {
@@ -15,10 +15,12 @@ export interface AffineJob {
   readonly spec: AffineSpec;
 }
 
-/** The rows as their codes give them back, or why there are none. */
-export type AffineAnswer = { readonly decoded: Float32Array } | { readonly error: SerializedError };
+/** The rows as their codes give them back. */
+export interface AffineResult {
+  readonly decoded: Float32Array;
+}
 
-function work({ input, spec }: AffineJob): AffineAnswer {
+function work({ input, spec }: AffineJob): Answer<AffineResult> {
   try {
     return { decoded: decodeAffine(encodeAffine(input, spec)) };
   } catch (error) {

@@ -4,6 +4,8 @@ import { checkFinite, decodeRows, encodeStoredRows, type Engine, findNonFinite }
 import { type ColumnWeights, columnWeights, vectorOfRow } from '../calibrate/column-weights.js';
 import type { StoredTensor, WeightFiles } from '../model/weight-files.js';
 import { encodeRows } from './encode-type.js';
+import { roundRows } from './feedback/round-rows.js';
+import type { TensorStatistics } from './feedback/rounder.js';
 import type { Slab } from './slabs.js';
 
 /** Buffers of one lane, reused from slab to slab. */
@@ -21,6 +23,7 @@ export class EncoderLane {
 
   /**
    * Encodes one slab.
+   * @param statistics what codes are chosen by beyond `weights`; null: they are the nearest
    * @returns a view of the slab's bytes in `scheme`, valid until the lane's next slab.
    * @throws BitsmithError `WEIGHT_NOT_FINITE` naming the tensor and the position.
    */
@@ -29,6 +32,7 @@ export class EncoderLane {
     slab: Slab,
     scheme: TensorType,
     weights: ColumnWeights | null,
+    statistics: TensorStatistics | null = null,
   ): Promise<Uint8Array> {
     const { rows, firstRow } = slab;
     const { rowLength, type } = tensor;
@@ -46,11 +50,14 @@ export class EncoderLane {
     const encoded = (this.encoded = grown(this.encoded, length)).subarray(0, length);
     const importance = weights === null ? undefined : vectorOfRow(weights, tensor, firstRow);
     const direct = { type: scheme, stored: { type, bytes }, rows, rowLength, importance };
-    if (await encodeStoredRows(this.engine, direct, encoded)) return encoded;
+    if (statistics === null && (await encodeStoredRows(this.engine, direct, encoded))) return encoded;
     const values = (this.values = grownFloats(this.values, rows * rowLength)).subarray(0, rows * rowLength);
     await decodeRows(this.engine, { type, bytes, rows, rowLength }, values);
     try {
-      await encodeRows(this.engine, { type: scheme, values, rows, rowLength, importance }, encoded);
+      if (statistics !== null && importance !== undefined) {
+        const request = { scheme, values, rows, rowLength, importance };
+        encoded.set((await roundRows(this.engine, request, statistics)).bytes as Uint8Array);
+      } else await encodeRows(this.engine, { type: scheme, values, rows, rowLength, importance }, encoded);
     } catch (error) {
       // Encoding checks the decoded weights; only here it is known whose they are.
       if (error instanceof BitsmithError && error.code === 'VALUES_NOT_FINITE')

@@ -5,6 +5,7 @@ import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
+import { roundingParameters } from './feedback/statistics.js';
 import type { UnfinishedOutput } from './unfinished-output.js';
 
 /** Encodes every tensor of the layout that `unfinished` lacks; its file is then complete but not published yet. */
@@ -44,6 +45,7 @@ async function* encodeMissing(
           {
             files: model.files.map((file) => file.path),
             importancePath: calibration.path,
+            rounding: roundingParameters(model, calibration.rounding),
             outputPath: unfinished.path,
             journalPath: unfinished.journalPath,
             tensors: layout.tensors

@@ -13,6 +13,7 @@ import { type StoredTensor, WeightFiles } from '../model/weight-files.js';
 import { inLanes } from '../run/lanes.js';
 import type { ColumnWeights } from '../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from './encode-rows.js';
+import { Rounder, type RoundingParameters } from './feedback/rounder.js';
 import { cutIntoSlabs, type Slab } from './slabs.js';
 
 /** A tensor's place in the output. */
@@ -26,6 +27,7 @@ export type EncodeTask = TaskType<
   {
     readonly files: readonly string[];
     readonly importancePath: string;
+    readonly rounding: RoundingParameters | null;
     readonly outputPath: string;
     readonly journalPath: string;
     readonly tensors: readonly EncodedPlace[];
@@ -52,11 +54,12 @@ export const runEncode: TaskHandler<EncodeTask> = async (parameters, report, set
   const output = await openOutput(parameters.outputPath);
   try {
     const importance = await readImportance(parameters.importancePath);
+    const rounder = new Rounder(engine, parameters.rounding);
     const freeLanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
     await inLanes(settings.threads, slabJobs(parameters, files, importance), async (job) => {
       const lane = freeLanes.pop() as EncoderLane;
       try {
-        await encodeSlab(lane, job, output, parameters);
+        await encodeSlab(lane, job, rounder, output, parameters);
       } finally {
         freeLanes.push(lane);
       }
@@ -100,10 +103,12 @@ function* slabJobs(
 async function encodeSlab(
   lane: EncoderLane,
   { place, tensor, weights, slab, progress }: SlabJob,
+  rounder: Rounder,
   output: FileHandle,
   { outputPath, journalPath }: EncodeTask['parameters'],
 ): Promise<void> {
-  const bytes = await lane.encode(tensor, slab, place.scheme, weights);
+  const statistics = weights === null ? null : await rounder.statisticsOf(tensor.name);
+  const bytes = await lane.encode(tensor, slab, place.scheme, weights, statistics);
   const { blockSize, blockBytes } = tensorTypes[place.scheme];
   const rowBytes = (tensor.rowLength / blockSize) * blockBytes;
   await writeAt(output, outputPath, bytes, place.offset + slab.firstRow * rowBytes);

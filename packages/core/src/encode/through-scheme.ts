@@ -8,6 +8,8 @@ import { affineSpec } from '../plan/affine-schemes.js';
 import type { StorageType } from '../plan/schemes.js';
 import { throughAffine } from './affine-lanes.js';
 import { encodeRows } from './encode-type.js';
+import { canBeRounded, roundRows } from './feedback/round-rows.js';
+import type { TensorStatistics } from './feedback/rounder.js';
 
 export interface SchemeRequest {
   readonly scheme: StorageType;
@@ -17,6 +19,8 @@ export interface SchemeRequest {
   readonly rowLength: number;
   /** One weight per column. */
   readonly importance?: Float32Array;
+  /** What codes are chosen by beyond it; absent or null: they are the nearest. */
+  readonly statistics?: TensorStatistics | null;
 }
 
 /**
@@ -25,9 +29,14 @@ export interface SchemeRequest {
  */
 export async function throughScheme(
   engine: Engine,
-  { scheme, values, rows, rowLength, importance }: SchemeRequest,
+  { scheme, values, rows, rowLength, importance, statistics = null }: SchemeRequest,
   target: Float32Array,
 ): Promise<void> {
+  if (statistics !== null && importance !== undefined && canBeRounded(scheme)) {
+    const request = { scheme, values, rows, rowLength, importance };
+    target.set((await roundRows(engine, request, statistics)).values);
+    return;
+  }
   const spec = affineSpec(scheme);
   if (spec !== undefined) {
     const weights = importance ?? new Float32Array(rowLength).fill(1);

@@ -7,6 +7,7 @@ import { open, readFile, rm, stat, statfs, truncate, writeFile } from 'node:fs/p
 import path from 'node:path';
 import { BitsmithError, type GgufLayout } from '@bitsmith/formats';
 import type { Calibration } from '../calibrate/calibrate.js';
+import { encoderInputs } from './feedback/statistics.js';
 import { ENGINE_RELEASE } from '../engine/release.js';
 import { fileError } from '../io/file-errors.js';
 import { ensureFolder, moveIntoPlace, writeAt } from '../io/file-sink.js';
@@ -38,14 +39,14 @@ export class UnfinishedOutput {
   static async open(
     store: ArtifactStore,
     model: Pick<SourceModel, 'sha256'>,
-    calibration: Pick<Calibration, 'sha256'>,
+    calibration: Pick<Calibration, 'sha256' | 'rounding'>,
     layout: Pick<GgufLayout, 'header' | 'byteLength'>,
   ): Promise<UnfinishedOutput> {
     const key = taskKey({
       kind: 'encode',
       version: 1,
       parameters: { engine: ENGINE_RELEASE, header: sha256(layout.header), byteLength: layout.byteLength },
-      inputs: { model: model.sha256, importance: calibration.sha256 },
+      inputs: { model: model.sha256, ...encoderInputs(calibration) },
     });
     const base = path.join(store.workFolder, key);
     await ensureFolder(store.workFolder);

@@ -1,5 +1,10 @@
 /** @file A run's texts and its importance matrix, ready for the model at hand. */
 import { adoptCalibration, calibrate, type Calibration } from '../calibrate/calibrate.js';
+import {
+  type EncoderMethod,
+  refuseUnknownEncoder,
+  roundingStatistics,
+} from '../encode/feedback/statistics.js';
 import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
@@ -15,6 +20,8 @@ export interface TextOptions {
   readonly contextTokens?: number;
   /** Tokens the importance matrix is measured on, at most. */
   readonly calibrationTokens?: number;
+  /** How codes are chosen; default `auto`: the best way that the model's inputs can be measured for. */
+  readonly encoder?: EncoderMethod;
 }
 
 /** Enough for stable importance (about 0.5 % an entry), half a minute for a 100M-parameter model. */
@@ -49,14 +56,18 @@ export async function prepareTexts(
   };
 }
 
-/** The importance matrix: measured on the calibration text, or taken from the file the user names. */
+/** What encoders go by: the importance matrix, measured on the calibration text or taken from the file that the user names, and more. */
 export async function* calibrationFor(
   run: RunContext,
   model: SourceModel,
   texts: RunTexts,
-  options: Pick<TextOptions, 'importanceMatrix'>,
+  { importanceMatrix, encoder }: Pick<TextOptions, 'importanceMatrix' | 'encoder'>,
 ): Work<Calibration> {
-  if (options.importanceMatrix !== undefined)
-    return yield* adoptCalibration(run, model, options.importanceMatrix);
-  return yield* calibrate(run, model, texts.calibration);
+  refuseUnknownEncoder(encoder);
+  const calibration =
+    importanceMatrix === undefined
+      ? yield* calibrate(run, model, texts.calibration)
+      : yield* adoptCalibration(run, model, importanceMatrix);
+  const rounding = yield* roundingStatistics(run, model, texts.calibration, encoder);
+  return { ...calibration, rounding };
 }

@@ -9,7 +9,7 @@ import type { RunEvent } from '../../run/events.js';
 import type { TaskIdentity } from '../../run/store.js';
 import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
 import { gatherFiles, type GatheredFiles } from '../gather-files.js';
-import type { GramPlace } from './price-task.js';
+import type { GramPlace } from '../../encode/feedback/gram-files.js';
 import { gramPartOf } from '../transformer/gram.js';
 
 /** Measures the Gram matrices of all matrices' inputs over the chunks of the text: a file a block in order, and last the head's. */

@@ -1,15 +1,20 @@
 /**
  * @file In the engine: prices of schemes from gradients. Rows are sampled in proportion to what they matter, encoded in
- * each scheme and decoded from the very bytes that it would store; the squared errors, weighed by row and column, are nats.
+ * each scheme and decoded from the very bytes that it would store; the squared errors, weighed by row and column, are nats. Errors
+ * that are correlated on purpose are not told by their squares: those of the nearest codes are priced, and multiplied by what
+ * codes with feedback leave of them under a Gram matrix of other text.
  */
-import { type ImportanceMatrix, readSafetensors } from '@bitsmith/formats';
-import { ComputeGraph, decodeRows, type Engine, weightedRowErrors } from '@bitsmith/ggml';
+import type { ImportanceMatrix } from '@bitsmith/formats';
+import { decodeRows, type Engine, weightedRowErrors } from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { isOverflow } from '../../encode/encode-rows.js';
+import { type GramPlace, readGram } from '../../encode/feedback/gram-files.js';
+import { canBeRounded, type RowLosses, roundRows } from '../../encode/feedback/round-rows.js';
+import { Rounder, type RoundingParameters, type TensorStatistics } from '../../encode/feedback/rounder.js';
+import { gramRowErrors } from '../../encode/gram-errors.js';
 import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
-import { FileSource } from '../../io/file-source.js';
 import { readImportance } from '../../io/read-importance.js';
 import { type StoredTensor, WeightFiles } from '../../model/weight-files.js';
 import type { StorageType } from '../../plan/schemes.js';
@@ -25,19 +30,14 @@ import {
 } from './fisher.js';
 import { sampleRows } from '../errors/sample-rows.js';
 import { GradientFiles } from '../transformer/fisher-file.js';
-import { alignedFloats } from '../transformer/weights.js';
-
-/** Where a tensor's Gram matrix lies. */
-export interface GramPlace {
-  readonly path: string;
-  readonly name: string;
-}
 
 export type PriceTask = TaskType<
   {
     readonly files: readonly string[];
     /** What encoders weigh columns with. */
     readonly importancePath: string;
+    /** What they choose codes by beyond it. */
+    readonly rounding: RoundingParameters | null;
     /** Squared gradients, a file a sequence. */
     readonly gradientPaths: readonly string[];
     /** Labels of a sequence. */
@@ -73,6 +73,7 @@ export const runPrices: TaskHandler<PriceTask> = async (parameters, report, sett
   const gradients = await GradientFiles.open(parameters.gradientPaths);
   try {
     const importance = await readImportance(parameters.importancePath);
+    const rounder = new Rounder(engine, parameters.rounding);
     await prepareSchemes(
       engine,
       parameters.tensors.flatMap((tensor) => tensor.schemes),
@@ -84,12 +85,18 @@ export const runPrices: TaskHandler<PriceTask> = async (parameters, report, sett
       const fisher = place === null ? tensorFisher(squared) : outputMoments(squared);
       const gram = place === null ? null : await readGram(place);
       const rows = await readRows(engine, files, tensor, importance, fisher, parameters.sampleWeights);
+      const statistics = await rounder.statisticsOf(name);
       const prices: Record<string, FisherPrice | null> = {};
       for (const scheme of wanted) {
-        const change = await changeOf(engine, tensor, rows, scheme);
-        const changes = change === null ? null : await changesOf(engine, tensor, rows, change, fisher, gram);
-        const price = changes === null ? null : priceOfErrors(fisher, rows.items, changes, parameters.labels);
-        prices[scheme] = price !== null && Number.isFinite(price.klNats) ? price : null;
+        const coded = await codedRows(engine, tensor, rows, scheme, statistics);
+        prices[scheme] = null;
+        if (coded === null) continue;
+        const { errors, share } =
+          gram === null
+            ? { errors: changesOf(tensor, rows, coded.nearest, fisher), share: coded.share }
+            : { errors: await gramErrors(engine, tensor, rows, coded.decoded, gram), share: 1 };
+        const price = priceOfErrors(fisher, rows.items, errors, parameters.labels);
+        if (Number.isFinite(price.klNats)) prices[scheme] = scaled(price, share);
       }
       report({ tensor: name, prices });
     });
@@ -120,35 +127,68 @@ async function readRows(
   return { items, values, importance: vectorOfRow(columnWeights(importance, tensor), tensor, 0) };
 }
 
-/** The rows as the scheme would give them back; null where it overflows on these weights. */
-async function changeOf(
+/** Sampled rows as a scheme would give them back. */
+interface CodedRows {
+  readonly decoded: Float32Array;
+  /** By the nearest codes. */
+  readonly nearest: Float32Array;
+  /** What the codes lose of what the nearest lose, on text that neither was chosen by. */
+  readonly share: number;
+}
+
+/** Null where the scheme overflows on these weights. */
+async function codedRows(
   engine: Engine,
   { rowLength }: StoredTensor,
   { items, values, importance }: Rows,
   scheme: StorageType,
-): Promise<Float32Array | null> {
+  statistics: TensorStatistics | null,
+): Promise<CodedRows | null> {
   const rows = items.length;
-  const decoded = new Float32Array(values.length);
   try {
+    if (statistics !== null && canBeRounded(scheme)) {
+      const request = { scheme, values, rows, rowLength, importance };
+      const { values: decoded, nearest, losses } = await roundRows(engine, request, statistics);
+      return { decoded, nearest, share: shareOf(items, losses) };
+    }
+    const decoded = new Float32Array(values.length);
     await throughScheme(engine, { scheme, values, rows, rowLength, importance }, decoded);
+    return { decoded, nearest: decoded, share: 1 };
   } catch (error) {
     if (isOverflow(error)) return null;
     throw error;
   }
-  return decoded;
 }
 
-/** What the scheme does to each sampled row, weighed. */
-async function changesOf(
+function shareOf(items: readonly WeighedRow[], { kept, nearest }: RowLosses): number {
+  const total = (losses: Float32Array): number =>
+    items.reduce((sum, { hits }, index) => sum + hits * losses[index], 0);
+  const whole = total(nearest);
+  return whole > 0 ? total(kept) / whole : 1;
+}
+
+function scaled({ klNats, standardError }: FisherPrice, share: number): FisherPrice {
+  return { klNats: share * klNats, standardError: share * standardError };
+}
+
+async function gramErrors(
   engine: Engine,
   { rowLength }: StoredTensor,
   { items, values }: Rows,
   decoded: Float32Array,
-  fisher: TensorFisher,
-  gram: Float32Array | null,
+  gram: Float32Array,
 ): Promise<RowChanges> {
+  return { errors: await gramRowErrors(engine, values, decoded, items.length, rowLength, gram) };
+}
+
+/** What codes do to each sampled row, weighed. */
+function changesOf(
+  { rowLength }: StoredTensor,
+  { items, values }: Rows,
+  decoded: Float32Array,
+  fisher: TensorFisher,
+): RowChanges {
   const rows = items.length;
-  if (gram !== null) return { errors: await gramRowErrors(engine, values, decoded, rows, rowLength, gram) };
   const distance = (a: Float32Array, b: Float32Array): Float64Array =>
     weightedRowErrors(a, b, rows, rowLength, fisher.columnShares);
   const nothing = new Float32Array(values.length);
@@ -160,40 +200,4 @@ async function changesOf(
   // |W + dW|^2 = |W|^2 + 2 W dW + |dW|^2
   const products = errors.map((error, row) => (after[row] - sizes[row] - error) / 2);
   return { errors, along: { sizes, products } };
-}
-
-/** dW_i H dW_i' of every row i. */
-async function gramRowErrors(
-  engine: Engine,
-  values: Float32Array,
-  decoded: Float32Array,
-  rows: number,
-  rowLength: number,
-  gram: Float32Array,
-): Promise<Float32Array> {
-  const errors = new Float32Array(rows);
-  const graph = new ComputeGraph(engine, 32);
-  try {
-    const change = graph.subtract(graph.leaf(values, rowLength, rows), graph.leaf(decoded, rowLength, rows));
-    const product = graph.multiply(graph.leaf(gram, rowLength, rowLength), change);
-    graph.store(graph.sumRows(graph.times(product, change)), errors);
-    await graph.compute();
-  } finally {
-    graph.dispose();
-  }
-  return errors;
-}
-
-async function readGram({ path, name }: GramPlace): Promise<Float32Array> {
-  const source = await FileSource.open(path);
-  try {
-    const { tensors } = await readSafetensors(source);
-    const place = tensors.find((tensor) => tensor.name === name);
-    if (place === undefined) throw new Error(`no Gram matrix of ${name} in ${path}`);
-    const gram = alignedFloats(place.byteLength / 4);
-    await source.readInto(new Uint8Array(gram.buffer, gram.byteOffset, gram.byteLength), place.offset);
-    return gram;
-  } finally {
-    await source.close();
-  }
 }

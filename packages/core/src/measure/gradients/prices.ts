@@ -11,7 +11,8 @@ import type { Wanted } from '../wanted.js';
 import type { FisherPrice } from './fisher.js';
 import type { Gradients } from './gradients.js';
 import { gramPlace } from './grams.js';
-import type { GramPlace } from './price-task.js';
+import type { GramPlace } from '../../encode/feedback/gram-files.js';
+import { encoderInputs, roundingParameters } from '../../encode/feedback/statistics.js';
 
 /** Weights sampled a tensor. */
 const SAMPLE_WEIGHTS = 1 << 14;
@@ -38,7 +39,7 @@ export async function* gradientPrices(
       parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, ...encoderVersion([scheme]) },
       inputs: {
         model: model.sha256,
-        importance: calibration.sha256,
+        ...encoderInputs(calibration),
         gradients: gradients.hash,
         ...(grams === null ? {} : { grams: grams.hash }),
       },
@@ -51,6 +52,7 @@ export async function* gradientPrices(
         {
           files: model.files.map((file) => file.path),
           importancePath: calibration.path,
+          rounding: roundingParameters(model, calibration.rounding),
           gradientPaths: gradients.paths,
           labels: gradients.labels,
           sampleWeights: SAMPLE_WEIGHTS,

@@ -3,6 +3,7 @@ import { type ImportanceMatrix, isTensorType, tensorByteLength, type TensorType 
 import { decodeRows, encodeRows } from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from '../../encode/encode-rows.js';
+import { Rounder, type RoundingParameters } from '../../encode/feedback/rounder.js';
 import { cutIntoSlabs, type Slab } from '../../encode/slabs.js';
 import { decodeParts, readParts } from '../../encode/learned/stored-parts.js';
 import { throughScheme } from '../../encode/through-scheme.js';
@@ -37,6 +38,7 @@ export interface ChangeSource {
   readonly lanes: EncoderLane[];
   /** Encoded tensors that are wanted again. */
   readonly encoded: EncodedCache;
+  readonly rounder: Rounder;
 }
 
 export function changeSource(
@@ -44,10 +46,19 @@ export function changeSource(
   importance: ImportanceMatrix,
   settings: EngineSettings,
   encodedCache: EncodedCache = new EncodedCache(0),
+  rounding: RoundingParameters | null = null,
 ): ChangeSource {
   const engine = nativeEngine(settings);
   const lanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
-  return { files, importance, settings, pool: new BytePool(), lanes, encoded: encodedCache };
+  return {
+    files,
+    importance,
+    settings,
+    pool: new BytePool(),
+    lanes,
+    encoded: encodedCache,
+    rounder: new Rounder(engine, rounding),
+  };
 }
 
 export async function changedBytes(
@@ -122,18 +133,19 @@ async function storedBytes(
 }
 
 async function encodeInto(
-  { importance, settings, lanes }: ChangeSource,
+  { importance, settings, lanes, rounder }: ChangeSource,
   tensor: StoredTensor,
   scheme: TensorType,
   bytes: Uint8Array,
 ): Promise<void> {
   const rowBytes = bytes.byteLength / tensor.rows;
   const weights = weightsFor(importance, tensor, scheme);
+  const statistics = weights === null ? null : await rounder.statisticsOf(tensor.name);
   const share = Math.ceil((tensor.rows * tensor.rowLength) / settings.threads);
   await inLanes(settings.threads, slabsOf(tensor, Math.min(SLAB_WEIGHTS, share)), async (slab) => {
     const lane = lanes.pop() as EncoderLane;
     try {
-      bytes.set(await lane.encode(tensor, slab, scheme, weights), slab.firstRow * rowBytes);
+      bytes.set(await lane.encode(tensor, slab, scheme, weights, statistics), slab.firstRow * rowBytes);
     } finally {
       lanes.push(lane);
     }
@@ -152,13 +164,14 @@ async function decodeInto(
   const { rowLength } = tensor;
   const floats = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   const weights = columnWeights(source.importance, tensor);
+  const statistics = await source.rounder.statisticsOf(tensor.name);
   const share = Math.ceil((tensor.rows * rowLength) / threads);
   await inLanes(threads, slabsOf(tensor, Math.min(SLAB_WEIGHTS, share)), async (slab) => {
     const { firstRow, rows } = slab;
     const values = await valuesOf(source, tensor, slab);
     const importance = vectorOfRow(weights, tensor, firstRow);
     const target = floats.subarray(firstRow * rowLength, (firstRow + rows) * rowLength);
-    await throughScheme(engine, { scheme, values, rows, rowLength, importance }, target);
+    await throughScheme(engine, { scheme, values, rows, rowLength, importance, statistics }, target);
   });
 }
 

@@ -8,6 +8,7 @@ import { WeightSlots } from '@bitsmith/ggml';
 import type { EngineSettings, TaskType } from '../../engine/task-type.js';
 import { openLlama } from '../../engine/session.js';
 import { meanWithError } from '../../evaluate/summary.js';
+import type { RoundingParameters } from '../../encode/feedback/rounder.js';
 import { readImportance } from '../../io/read-importance.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { describeChange, type Variant } from './change.js';
@@ -34,6 +35,7 @@ export type VariantsTask = TaskType<
     readonly ggufPath: string;
     readonly files: readonly string[];
     readonly importancePath: string;
+    readonly rounding?: RoundingParameters | null;
     readonly contextTokens: number;
     readonly chunks: readonly Int32Array[];
     readonly variants: readonly Variant[];
@@ -74,10 +76,13 @@ export async function runVariants(
   const live = LiveModel.create(model, contextTokens, chunks.length, settings.threads);
   const files = await WeightFiles.open(parameters.files);
   const encoded = sharedEncodedCache(
-    [...parameters.files, parameters.importancePath].join('\n'),
+    [...parameters.files, parameters.importancePath, JSON.stringify(parameters.rounding ?? null)].join('\n'),
     encodedCacheBytes,
   );
-  const weights = new LiveWeights(slots, changeSource(files, importance, settings, encoded));
+  const weights = new LiveWeights(
+    slots,
+    changeSource(files, importance, settings, encoded, parameters.rounding),
+  );
   try {
     const spans = cutIntoSpans(
       live.batches(chunks),

@@ -5,6 +5,7 @@
 import os from 'node:os';
 import { BitsmithError } from '@bitsmith/formats';
 import type { Calibration } from '../../calibrate/calibrate.js';
+import { encoderInputs, roundingParameters } from '../../encode/feedback/statistics.js';
 import { memoryLimit } from '../../engine/memory-need.js';
 import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
@@ -76,7 +77,7 @@ export async function* gatherVariants(
       model: model.sha256,
       tokens,
       // Only encoders read it.
-      ...(changes.some(({ change }) => change.kind === 'scheme') ? { importance: calibration.sha256 } : {}),
+      ...(changes.some(({ change }) => change.kind === 'scheme') ? encoderInputs(calibration) : {}),
     },
   });
   const tasks = new Map(variants.map((variant) => [variant, identify(variant)]));
@@ -98,6 +99,7 @@ export async function* gatherVariants(
           ggufPath: model.ggufPath,
           files: model.files.map((file) => file.path),
           importancePath: calibration.path,
+          rounding: roundingParameters(model, calibration.rounding),
           contextTokens: text.contextTokens,
           chunks: text.chunks,
           variants: missing,

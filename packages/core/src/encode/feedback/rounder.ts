@@ -1,0 +1,77 @@
+/**
+ * @file In the engine: what codes are chosen by beyond the importance of columns. Matrices are factored when a tensor first needs them,
+ * and kept while there is room: tensors that read the same input share theirs.
+ */
+import type { Engine } from '@bitsmith/ggml';
+import { factorGram, type GramFactor } from './gram-factor.js';
+import { type GramPlace, readGram } from './gram-files.js';
+import type { Rounding } from './span-solver.js';
+
+/** What a task is told of it. */
+export interface RoundingParameters {
+  readonly rounding: Rounding;
+  /** By tensor: the matrix that codes are chosen by, and one of other text, to check them by. */
+  readonly grams: Readonly<Record<string, { readonly fit: GramPlace; readonly check: GramPlace }>>;
+}
+
+export interface TensorStatistics {
+  readonly factor: GramFactor;
+  /** Gram matrix of text that the factor was not made of: [row length, row length] */
+  readonly check: Float32Array;
+  readonly rounding: Rounding;
+}
+
+const MOST_BYTES = 384 * 2 ** 20;
+
+export class Rounder {
+  private readonly engine: Engine;
+  private readonly parameters: RoundingParameters | null;
+  /** By place, least recently used first. */
+  private readonly kept = new Map<string, Promise<TensorStatistics>>();
+
+  /** @param parameters null: the nearest codes */
+  constructor(engine: Engine, parameters: RoundingParameters | null) {
+    this.engine = engine;
+    this.parameters = parameters;
+  }
+
+  /** Null for a tensor whose inputs are not known: its codes are the nearest. @throws BitsmithError as `factorGram` */
+  async statisticsOf(tensor: string): Promise<TensorStatistics | null> {
+    const places = this.parameters?.grams[tensor];
+    if (this.parameters === null || places === undefined) return null;
+    const key = `${places.fit.path} ${places.fit.name}`;
+    const found = this.kept.get(key) ?? this.make(tensor, places);
+    this.kept.delete(key);
+    this.kept.set(key, found);
+    const statistics = await found;
+    await this.makeRoom();
+    return statistics;
+  }
+
+  private async make(
+    tensor: string,
+    { fit, check }: RoundingParameters['grams'][string],
+  ): Promise<TensorStatistics> {
+    const { rounding } = this.parameters as RoundingParameters;
+    const factor = await factorGram(this.engine, await readGram(fit), tensor);
+    return { factor, check: await readGram(check), rounding };
+  }
+
+  private async makeRoom(): Promise<void> {
+    const sizes = await Promise.all([...this.kept.values()].map(async (made) => bytesOf(await made)));
+    let bytes = sizes.reduce((sum, size) => sum + size, 0);
+    for (const [index, key] of [...this.kept.keys()].slice(0, -1).entries()) {
+      if (bytes <= MOST_BYTES) return;
+      this.kept.delete(key);
+      bytes -= sizes[index];
+    }
+  }
+}
+
+function bytesOf({ factor, check }: TensorStatistics): number {
+  return factor.spans.reduce(
+    (sum, { metric, push }) =>
+      sum + metric.matrix.byteLength + metric.feedback.byteLength + (push?.byteLength ?? 0),
+    check.byteLength,
+  );
+}

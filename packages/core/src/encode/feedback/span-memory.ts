@@ -1,0 +1,77 @@
+/** @file What a span's solver computes with, in the memory of the vector kernels: a metric, and vectors as long as its rows. */
+import { spanAlgebra, type SpanAlgebra } from '@bitsmith/ggml';
+import type { SpanMetric } from './span-metric.js';
+
+const FLOAT_BYTES = 4;
+const VECTORS = ['targets', 'values', 'pull', 'errors', 'direction', 'moved'] as const;
+type VectorName = (typeof VECTORS)[number];
+
+/** A vector and its place. */
+export interface Vector {
+  readonly at: number;
+  readonly values: Float32Array;
+}
+
+export class SpanMemory {
+  readonly matrix: Float32Array;
+  private readonly feedback: Float32Array;
+  private readonly places: { readonly matrix: number; readonly feedback: number };
+  readonly vectors: Readonly<Record<VectorName, Vector>>;
+  private readonly algebra: SpanAlgebra;
+  private readonly stride: number;
+  private metric: SpanMetric | null = null;
+
+  private constructor(algebra: SpanAlgebra, stride: number) {
+    const { buffer } = algebra.memory;
+    const rows = stride * stride;
+    this.algebra = algebra;
+    this.stride = stride;
+    this.places = { matrix: 0, feedback: FLOAT_BYTES * rows };
+    this.matrix = new Float32Array(buffer, 0, rows);
+    this.feedback = new Float32Array(buffer, this.places.feedback, rows);
+    const vectors = VECTORS.map((name, index): [VectorName, Vector] => {
+      const at = FLOAT_BYTES * (2 * rows + index * stride);
+      return [name, { at, values: new Float32Array(buffer, at, stride) }];
+    });
+    this.vectors = Object.fromEntries(vectors) as Record<VectorName, Vector>;
+  }
+
+  /** @param stride of the metrics that it will hold */
+  static async make(stride: number): Promise<SpanMemory> {
+    const floats = 2 * stride * stride + VECTORS.length * stride;
+    return new SpanMemory(await spanAlgebra(FLOAT_BYTES * floats), stride);
+  }
+
+  /** Takes over a metric. */
+  hold(metric: SpanMetric): void {
+    if (this.metric === metric) return;
+    this.matrix.set(metric.matrix);
+    this.feedback.set(metric.feedback);
+    for (const { values } of Object.values(this.vectors)) values.fill(0);
+    this.metric = metric;
+  }
+
+  /** target += factor * row j of the matrix */
+  addRow(target: Vector, j: number, factor: number): void {
+    const bytes = FLOAT_BYTES * this.stride;
+    this.algebra.addRow(target.at, j * bytes, bytes, factor);
+  }
+
+  /** target += factor * vector */
+  add(target: Vector, vector: Vector, factor: number): void {
+    this.algebra.addRow(target.at, vector.at, FLOAT_BYTES * this.stride, factor);
+  }
+
+  /** target = matrix times vector */
+  multiply(vector: Vector, target: Vector, size: number): void {
+    this.algebra.multiply(this.places.matrix, vector.at, target.at, size, FLOAT_BYTES * this.stride);
+  }
+
+  /** What the k-th weight decided takes over of the errors before it; `errors` in the order of decision, zeros from k on. */
+  takenOver(errors: Vector, k: number): number {
+    const rowBytes = FLOAT_BYTES * this.stride;
+    // Rows are zero from column k on.
+    const bytes = 64 * Math.ceil((FLOAT_BYTES * k) / 64);
+    return bytes === 0 ? 0 : this.algebra.product(this.places.feedback + k * rowBytes, errors.at, bytes);
+  }
+}

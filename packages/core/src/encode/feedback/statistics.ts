@@ -1,0 +1,126 @@
+/**
+ * @file What encoders know of a model beyond the importance of its columns: which input channels move together. Four fifths of the
+ * calibration text give the matrices that codes are chosen by; the rest, which no encoder saw, decides row by row between these
+ * codes and the nearest.
+ */
+import { BitsmithError } from '@bitsmith/formats';
+import { hasGraph } from '../../measure/gradients/gradients.js';
+import { gramPlace, measureGrams } from '../../measure/gradients/grams.js';
+import type { GatheredFiles } from '../../measure/gather-files.js';
+import type { SourceModel } from '../../model/types.js';
+import type { RunContext } from '../../run/context.js';
+import type { Work } from '../../run/events.js';
+import { stage } from '../../run/work.js';
+import { spreadChunks, type TokenizedText, tokensOf } from '../../text/tokenize.js';
+import type { RoundingParameters } from './rounder.js';
+import type { Rounding } from './span-solver.js';
+
+/**
+ * `nearest`: the engine's own codes. `feedback`: each weight takes over what the ones before it got wrong. `refit`: codes and scales
+ * improved one by one. `auto`: both of the latter, where a model's inputs can be measured.
+ */
+export const encoderMethods = ['auto', 'nearest', 'feedback', 'refit', 'feedback+refit'] as const;
+export type EncoderMethod = (typeof encoderMethods)[number];
+
+export interface RoundingStatistics {
+  readonly rounding: Rounding;
+  readonly fit: GatheredFiles;
+  readonly check: GatheredFiles;
+}
+
+/** Part of the key of everything that is encoded with them. */
+const ROUNDING_VERSION = 1;
+
+/** Of every so many chunks, one is kept to check by. */
+const CHECKED = 5;
+/** Positions for every column of the widest matrix: errors of the estimate then cost little of the gain. */
+const TOKENS_PER_COLUMN = 24;
+const MOST_TOKENS = 32_768;
+const LEAST_TOKENS = 8192;
+
+/** @throws BitsmithError `ENCODER_UNKNOWN` */
+export function refuseUnknownEncoder(method: string | undefined): void {
+  if (method === undefined || encoderMethods.some((known) => known === method)) return;
+  throw new BitsmithError(
+    'arguments',
+    'ENCODER_UNKNOWN',
+    `expected ${encoderMethods.join(', ')} as --encoder, found '${method}'`,
+  );
+}
+
+/**
+ * Measures what `method` needs; null where codes are the nearest.
+ * @throws BitsmithError `GRAPH_UNSUPPORTED`, `GRAM_TEXT_SHORT` where the method was asked for by name
+ */
+export async function* roundingStatistics(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+  method: EncoderMethod = 'auto',
+): Work<RoundingStatistics | null> {
+  if (method === 'nearest') return null;
+  if (method === 'auto' && (!hasGraph(model) || text.chunks.length < 2)) return null;
+  if (text.chunks.length < 2) throw tooShort(text);
+  const parts = partsOf(model, text);
+  return yield* stage('calibrate', `inputs that move together, on ${text.name}`, async function* () {
+    const fit = yield* measureGrams(run, model, parts.fit);
+    const check = yield* measureGrams(run, model, parts.check);
+    const result = { rounding: roundingOf(method), fit, check };
+    const summary = `${tokensOf(parts.fit).toLocaleString('en')} tokens, ${tokensOf(parts.check).toLocaleString('en')} to check by`;
+    return { result, summary, cached: fit.cached && check.cached };
+  });
+}
+
+function roundingOf(method: EncoderMethod): Rounding {
+  return { feedback: method !== 'refit', refit: method !== 'feedback' };
+}
+
+function partsOf(model: SourceModel, text: TokenizedText): Record<'fit' | 'check', TokenizedText> {
+  const widest = Math.max(...model.tensors.map(({ shape, role }) => (role === 'embedding' ? 0 : shape[0])));
+  const tokens = Math.min(MOST_TOKENS, Math.max(LEAST_TOKENS, TOKENS_PER_COLUMN * widest));
+  const all = spreadChunks(text, tokens);
+  const isChecked = (index: number): boolean => index % CHECKED === Math.min(1, all.chunks.length - 1);
+  return {
+    fit: { ...all, chunks: all.chunks.filter((_, index) => !isChecked(index)) },
+    check: { ...all, chunks: all.chunks.filter((_, index) => isChecked(index)) },
+  };
+}
+
+/** Of every task whose result depends on codes: what they were chosen by. */
+export function encoderInputs({
+  sha256,
+  rounding,
+}: {
+  readonly sha256: string;
+  readonly rounding?: RoundingStatistics | null;
+}): Readonly<Record<string, string>> {
+  if (rounding === undefined || rounding === null) return { importance: sha256 };
+  const { feedback, refit } = rounding.rounding;
+  const how = [ROUNDING_VERSION, feedback, refit, rounding.fit.hash, rounding.check.hash].join(' ');
+  return { importance: sha256, rounding: how };
+}
+
+/** What the engine is told of them. */
+export function roundingParameters(
+  model: SourceModel,
+  rounding: RoundingStatistics | null | undefined,
+): RoundingParameters | null {
+  if (rounding === undefined || rounding === null) return null;
+  const { fit, check } = rounding;
+  const places = model.tensors.flatMap(({ name, role }) => {
+    // A tied embedding is looked up as well, and of that its inputs as a head say nothing.
+    const place = role === 'embedding' ? null : gramPlace(model, fit, name);
+    const other = gramPlace(model, check, name);
+    return place === null || other === null ? [] : [[name, { fit: place, check: other }] as const];
+  });
+  return { rounding: rounding.rounding, grams: Object.fromEntries(places) };
+}
+
+function tooShort({ name }: TokenizedText): BitsmithError {
+  return new BitsmithError(
+    'validation',
+    'GRAM_TEXT_SHORT',
+    `expected at least two chunks of calibration text for encoders to measure inputs on, found one in ${name}`,
+    { suggestion: 'Give more text with --text, shorter chunks with --chunk, or --encoder nearest.' },
+  );
+}
