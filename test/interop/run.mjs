@@ -187,6 +187,7 @@ function prepare() {
     'reference.py',
     'score_sums.py',
     'transformers_answers.py',
+    'encoders.py',
     'gradients.py',
   ]);
   const makers = readdirSync(scripts).filter((file) => file.endsWith('.py') && !answering.has(file));

@@ -137,6 +137,26 @@ describe('the descent', () => {
     expect(bytesOf(space.choices, both.state.assignment)).toBeLessThan(
       bytesOf(space.choices, alone.state.assignment),
     );
+    const ready = new Set<string>();
+    const made: RoundingMethod = {
+      name: 'gentle',
+      async *prepare(schemes) {
+        yield { type: 'note', level: 'verbose', message: `${schemes.size} made` };
+        for (const [tensor, scheme] of schemes) ready.add(`${tensor} ${scheme}`);
+      },
+      change: (tensor, scheme) =>
+        ready.has(`${tensor} ${scheme}`) ? { kind: 'encoded', scheme, path: 'made', name: tensor } : null,
+    };
+    const withMade = await descended(space, all, { nats, roundings: [plainRounding, made] });
+    // Only what plain rounding failed is made.
+    expect(
+      new Set(
+        withMade.path
+          .filter(({ rounding }) => rounding === 'gentle')
+          .flatMap(({ tensors: of }) => Object.entries(of).map((each) => each.join(' '))),
+      ),
+    ).toEqual(ready);
+    expect(ready.size).toBeGreaterThan(0);
     const none: RoundingMethod = { name: 'none', change: () => null };
     expect((await descended(space, all, { nats, roundings: [plainRounding, none] })).path).toEqual(
       alone.path,

@@ -29,17 +29,35 @@ async function opened<Pass extends { dispose(): void }>(
   wanted: Wanted,
   open: (settings: PassSettings) => Promise<Pass>,
 ): Promise<Opened<Pass>> {
+  const { settings, [Symbol.asyncDispose]: closeFiles } = await tinyPassSettings(engine, file, wanted);
+  try {
+    const pass = await open(settings);
+    const close = async (): Promise<void> => {
+      pass.dispose();
+      await closeFiles();
+    };
+    return { pass, model: settings.model, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await closeFiles();
+    throw error;
+  }
+}
+
+/** What a pass over a model file is opened with. */
+export async function tinyPassSettings(
+  engine: Engine,
+  file: string,
+  wanted: Wanted,
+): Promise<AsyncDisposable & { readonly settings: PassSettings }> {
   const files = await WeightFiles.open([file]);
   try {
     const { metadata } = await readGguf(new MemorySource(await readFile(file)));
     const model = readTransformerShape(metadata, (name) => files.has(name));
     const defaults = { lanes: 1, seed: 1, firstScored: 0, scratchPath: null };
-    const pass = await open({ engine, files, model, ...defaults, ...wanted });
-    const close = async (): Promise<void> => {
-      pass.dispose();
-      await files.close();
+    return {
+      settings: { engine, files, model, ...defaults, ...wanted },
+      [Symbol.asyncDispose]: () => files.close(),
     };
-    return { pass, model, [Symbol.asyncDispose]: close };
   } catch (error) {
     await files.close();
     throw error;

@@ -115,6 +115,7 @@ async function* down(input: DescentInput, rung: Rung): AsyncGenerator<RunEvent, 
   if (movable.length === 0) return { state: rung.state, open: rung.open, path: [] };
   const path: PathStep[] = [];
   for (const rounding of input.roundings) {
+    if (rounding.prepare !== undefined) yield* rounding.prepare(schemesBelow(input, rung, movable));
     const whole = lowered(input, rung, movable, rounding);
     if (whole === null) continue;
     const [loss] = yield* input.measure([whole]);
@@ -168,6 +169,20 @@ async function* longestPrefix(
 
 function without(genes: readonly Gene[], gone: readonly Gene[]): Gene[] {
   return genes.filter((gene) => !gone.includes(gene));
+}
+
+/** What the tensors of these genes are stored in at the rung. */
+function schemesBelow(
+  { space, natsPerByte }: DescentInput,
+  { state, bits }: Rung,
+  genes: readonly Gene[],
+): Map<string, StorageType> {
+  const assignment = [...state.assignment];
+  for (const gene of genes) {
+    const level = levelOfBits(space, gene, bits, natsPerByte);
+    if (level !== null) setLevel(assignment, gene, level);
+  }
+  return new Map(Object.entries(tensorsOf(space, genes, assignment)) as [string, StorageType][]);
 }
 
 /** A copy of the state with these genes at the rung; null where the rounding has nothing for one of them. */

@@ -33,6 +33,8 @@ export interface GradualInput {
   /** The search text, whole. */
   readonly text: TokenizedText;
   readonly options?: GradualOptions;
+  /** What is tried for a step, in order; default: the schemes' own encoders alone, whose bytes are what is written. */
+  readonly roundings?: readonly RoundingMethod[];
 }
 
 /** Parts of all tokens that one measured step, and the check, may take. */
@@ -71,7 +73,7 @@ export async function* gradual(input: GradualInput): Work<{ assignment: Assignme
       ladder,
       natsPerByte,
       allowanceNats: (maxKlNats ?? solver.klNats) * safetyMultiplier,
-      roundings: ROUNDINGS,
+      roundings: input.roundings ?? [plainRounding],
       measure,
       goOn,
     });
@@ -122,9 +124,6 @@ async function* bestOfBytes(
     ...(yield* decide(ledger, { seeds, found: same ? null : state.assignment, check, levels })),
   };
 }
-
-/** What is tried for a step, in order. */
-const ROUNDINGS: readonly RoundingMethod[] = [plainRounding];
 
 /** The exchange rate between bytes and nats, where so many bytes are spent. */
 function exchangeRate({ genes }: SearchSpace, bytes: number): number {
