@@ -63,12 +63,20 @@ export async function* predictionRows(
     }),
     ...estimates.flatMap(({ estimate, bars }) => {
       const measured = plans.map(({ picks }, index): MeasuredPlan => ({
-        priceSum: picks.reduce((sum, pair) => sum + valueOf(estimate, pair), 0),
+        priceSum: sumOf(estimate, picks),
+        bodySum: sumOf(
+          estimate,
+          picks.filter(({ tensor }) => tensor.role !== 'output-head'),
+        ),
         sequenceKlNats: truths[index].sequenceKlNats,
       }));
       return methodRows(`${name}: ${estimate.method}`, measured, losses, bars);
     }),
   ];
+}
+
+function sumOf(estimate: Estimate, picks: LadderPlan['picks']): number {
+  return picks.reduce((sum, pair) => sum + valueOf(estimate, pair), 0);
 }
 
 function methodRows(
@@ -83,7 +91,7 @@ function methodRows(
         plans.filter((other) => other !== plan),
         SEED,
       ),
-      plan.priceSum,
+      plan,
     ),
   );
   const few = plans.filter((_, index) => index % Math.floor(plans.length / FEW) === 3).slice(0, FEW);
@@ -102,19 +110,19 @@ function methodRows(
     ...errorRows(
       about,
       `fitted to ${FEW} plans`,
-      rest.map((index) => predictKl(fit, plans[index].priceSum)),
+      rest.map((index) => predictKl(fit, plans[index])),
       rest.map((index) => losses[index]),
     ),
     row({
       case: about,
       metric: `fitted to ${FEW} plans, in the 90 % interval`,
       ours: coverage(
-        rest.map((index) => predictKl(fit, plans[index].priceSum)),
+        rest.map((index) => predictKl(fit, plans[index])),
         rest.map((index) => losses[index]),
       ),
     }),
     row({ case: about, metric: `fitted to ${FEW} plans: a`, ours: fit.a }),
-    row({ case: about, metric: `fitted to ${FEW} plans: b, per nat`, ours: fit.b }),
+    row({ case: about, metric: `fitted to ${FEW} plans: b, per nat^1.5`, ours: fit.b }),
   ];
 }
 

@@ -50,7 +50,15 @@ function exampleAnalysis(): AnalyzeResult {
       },
     ],
     prediction: {
-      fit: { a: 1.02, b: 0.7, relativeError: 0.031, plans: 6, range: [0.001, 0.2], draws: [] },
+      fit: {
+        a: 1.02,
+        b: 0.7,
+        relativeError: 0.031,
+        plans: 6,
+        range: [0.001, 0.2],
+        mostBodySum: 0.16,
+        draws: [],
+      },
       plans: [],
       sizes: [
         { bitsPerWeight: 2.5, klNats: 0.1234, low: 0.115, high: 0.131 },

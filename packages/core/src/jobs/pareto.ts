@@ -15,6 +15,7 @@ import { dataRange } from '../plan/options.js';
 import { type ParetoCurve, paretoCurve, type PredictedTotal, printedSizes } from '../plan/pareto.js';
 import { type Preset, presetPlans } from '../plan/presets/presets.js';
 import { priceOptions } from '../plan/price.js';
+import type { PriceSums } from '../plan/price-sums.js';
 import type { Choice } from '../plan/types.js';
 import { presetRecipes } from '../presets/recipes.js';
 import { inRun, type RunContext } from '../run/context.js';
@@ -51,13 +52,19 @@ export interface ParetoResult extends ParetoCurve {
   /** What the plans of the fit were measured on; null for plain sums. */
   readonly text: TextUse | null;
   readonly seed: number;
-  /** KL = S (a + b S), where plans were measured to know it; null for plain sums. */
+  /**
+   * KL = a S + b D^2.5 with S the `priceSum` and D the `bodySum`, straight on beyond the largest D measured; null for plain sums,
+   * where no plans were measured.
+   */
   readonly fit: TotalsFit | null;
 }
 
 /** How totals are read, and what that rests on. */
-export interface TotalsFit extends Pick<KlFit, 'a' | 'b' | 'relativeError' | 'plans' | 'range'> {
-  readonly measured: readonly Pick<FittedPlan, 'bitsPerWeight' | 'priceSum' | 'klNats' | 'standardError'>[];
+export interface TotalsFit extends Pick<
+  KlFit,
+  'a' | 'b' | 'relativeError' | 'plans' | 'range' | 'mostBodySum'
+> {
+  readonly measured: readonly Omit<FittedPlan, 'sequenceKlNats'>[];
 }
 
 /** Measures once, and prices every budget. */
@@ -85,7 +92,7 @@ async function* paretoIn(run: RunContext, given: ParetoOptions): Work<ParetoResu
     groups,
     headerBytes,
     parameterCount,
-    readTotal: prediction === null ? undefined : (sum) => readTotal(prediction.fit, sum),
+    readTotal: prediction === null ? undefined : (sums) => readTotal(prediction.fit, sums),
     presets,
   });
   return {
@@ -98,19 +105,14 @@ async function* paretoIn(run: RunContext, given: ParetoOptions): Work<ParetoResu
   };
 }
 
-function readTotal(fit: KlFit, priceSum: number): PredictedTotal {
-  return priceSum === 0 ? { klNats: 0, low: 0, high: 0 } : predictKl(fit, priceSum);
+function readTotal(fit: KlFit, sums: PriceSums): PredictedTotal {
+  return sums.priceSum === 0 ? { klNats: 0, low: 0, high: 0 } : predictKl(fit, sums);
 }
 
 function summaryOf({ fit, plans }: Prediction): TotalsFit {
-  const { a, b, relativeError, range } = fit;
-  const measured = plans.map(({ bitsPerWeight, priceSum, klNats, standardError }) => ({
-    bitsPerWeight,
-    priceSum,
-    klNats,
-    standardError,
-  }));
-  return { a, b, relativeError, plans: fit.plans, range, measured };
+  const { a, b, relativeError, range, mostBodySum } = fit;
+  const measured = plans.map(({ sequenceKlNats: _, ...plan }) => plan);
+  return { a, b, relativeError, plans: fit.plans, range, mostBodySum, measured };
 }
 
 /** A curve is of all budgets: what asks for one plan would be passed over in silence. */

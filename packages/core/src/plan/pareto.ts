@@ -6,11 +6,12 @@
 import { type CouplingGroup, mergeCoupled, type MergedChoice } from './coupling.js';
 import { hullWalk } from './knapsack/hull-walk.js';
 import { type DataRange, dataRange } from './options.js';
+import { type PriceSums, priceSumsOf } from './price-sums.js';
 import { slopeAt, solve } from './solve.js';
 import type { Choice } from './types.js';
 
-/** Reads a sum of prices as the loss of a whole plan, in nats per token; with an interval where one is known. */
-export type ReadTotal = (priceSum: number) => PredictedTotal;
+/** Reads sums of prices as the loss of a whole plan, in nats per token; with an interval where one is known. */
+export type ReadTotal = (sums: PriceSums) => PredictedTotal;
 
 export interface PredictedTotal {
   readonly klNats: number;
@@ -38,13 +39,11 @@ export interface NamedPlan {
 }
 
 /** A plan on the curve. */
-export interface ParetoPoint extends PredictedTotal {
+export interface ParetoPoint extends PredictedTotal, PriceSums {
   /** Bytes of the whole file: what `--size` would ask for to get this plan. */
   readonly bytes: number;
   /** Stored bits of all tensors by the number of weights. */
   readonly bitsPerWeight: number;
-  /** Sum of the tensors' prices, in nats per token. */
-  readonly priceSum: number;
 }
 
 /** A plan that was solved for. */
@@ -123,27 +122,27 @@ function rangeOf(merged: readonly MergedChoice[]): DataRange {
 }
 
 function solvedPoint(merged: readonly MergedChoice[], dataBytes: number, input: ParetoInput): SolvedPoint {
-  const { bytes, klNats, lowerBound, gap } = solve(merged, dataBytes);
-  return { ...pointOf(bytes, klNats, input), lowerBound, gap };
+  const { bytes, picked, lowerBound, gap } = solve(merged, dataBytes);
+  return { ...pointOf(bytes, priceSumsOf(merged, picked), input), lowerBound, gap };
 }
 
-function pointOf(dataBytes: number, priceSum: number, input: ParetoInput): ParetoPoint {
+function pointOf(dataBytes: number, sums: PriceSums, input: ParetoInput): ParetoPoint {
   const { headerBytes, parameterCount, readTotal = plainSum } = input;
   return {
     bytes: headerBytes + dataBytes,
     bitsPerWeight: (dataBytes * 8) / parameterCount,
-    priceSum,
-    ...readTotal(priceSum),
+    ...sums,
+    ...readTotal(sums),
   };
 }
 
-function plainSum(priceSum: number): PredictedTotal {
+function plainSum({ priceSum }: PriceSums): PredictedTotal {
   return { klNats: priceSum, low: null, high: null };
 }
 
 /** At most so many corners, evenly over the logarithm of size, the first and the last among them. */
 function corners(merged: readonly MergedChoice[], input: ParetoInput): readonly ParetoPoint[] {
-  const { bytes, cost } = hullWalk(merged, slopeAt);
+  const { bytes, cost, amplifiedCost } = hullWalk(merged, slopeAt);
   const last = bytes.length - 1;
   const step = Math.log(bytes[last] / Math.max(1, bytes[0])) / MOST_CORNERS;
   const points: ParetoPoint[] = [];
@@ -151,7 +150,8 @@ function corners(merged: readonly MergedChoice[], input: ParetoInput): readonly 
   for (let corner = 0; corner <= last; corner++) {
     const place = Math.log(bytes[corner] / Math.max(1, bytes[0]));
     if (corner < last && place < next) continue;
-    points.push(pointOf(bytes[corner], cost[corner], input));
+    const sums = { priceSum: cost[corner], bodySum: amplifiedCost[corner] };
+    points.push(pointOf(bytes[corner], sums, input));
     next = place + step;
   }
   return points;
@@ -163,17 +163,17 @@ function presetPoint(
   input: ParetoInput,
 ): PresetPoint {
   const { choices, headerBytes, parameterCount, readTotal = plainSum } = input;
-  const priceSum = choices.reduce<number | null>((sum, { tensor, candidates }) => {
-    const price = candidates.find(({ scheme }) => scheme === schemes.get(tensor))?.klNats;
-    return sum === null || price === undefined ? null : sum + price;
-  }, 0);
+  const picked = choices.map(({ tensor, candidates }) =>
+    candidates.findIndex(({ scheme }) => scheme === schemes.get(tensor)),
+  );
+  const sums = picked.includes(-1) ? null : priceSumsOf(choices, picked);
   const fits = rangeOf(merged).smallestBytes <= bytes - headerBytes;
   return {
     name,
     bytes,
     bitsPerWeight: ((bytes - headerBytes) * 8) / parameterCount,
-    priceSum,
-    klNats: priceSum === null ? null : readTotal(priceSum).klNats,
+    priceSum: sums?.priceSum ?? null,
+    klNats: sums && readTotal(sums).klNats,
     plan: fits ? solvedPoint(merged, bytes - headerBytes, input) : null,
   };
 }

@@ -15,6 +15,7 @@ import {
   readyChoices,
   type Solution,
 } from './least-sum.js';
+import { type PriceSums, priceSumsOf } from './price-sums.js';
 
 export type { KnapsackChoice, Solution } from './least-sum.js';
 
@@ -43,18 +44,26 @@ export function solve(
   const ready = readyChoices(choices);
   if (!choices.some(({ direct }) => direct === true)) return leastSumOf(ready, capacityBytes, options);
   const plan = roughPlan(ready, capacityBytes, options);
-  const slope = slopeAt(plan.through);
+  const slope = slopeAt(plan.bodySum);
   const known = plan.picked;
   const weights = weightsOf(choices, 1 + slope);
   const solution = leastSumOf(ready, capacityBytes, { ...options, known, weights });
-  const bound = solution.lowerBound + bendAt(plan.through) - slope * plan.through;
-  const found = { ...solution, klNats: sumOf(choices, solution.picked) };
-  const loss = lossOf(found.klNats, sumThrough(choices, found.picked));
-  const best = loss <= plan.loss ? found : { ...plan, natsPerByte: solution.natsPerByte };
-  const least = Math.min(loss, plan.loss);
+  const bound = solution.lowerBound + bendAt(plan.bodySum) - slope * plan.bodySum;
+  const found = withLoss(choices, solution);
+  const { picked, bytes, priceSum: klNats, loss: least } = found.loss <= plan.loss ? found : plan;
   const gap = least > 0 ? Math.max(0, (least - bound) / least) : 0;
-  const { picked, bytes, klNats, natsPerByte } = best;
+  const { natsPerByte } = solution;
   return { picked, bytes, klNats, natsPerByte, gap, lowerBound: klNats * (1 - gap) };
+}
+
+/** A plan with what it loses. */
+interface LossyPlan extends Pick<Solution, 'picked' | 'bytes'>, PriceSums {
+  readonly loss: number;
+}
+
+function withLoss(choices: readonly KnapsackChoice[], { picked, bytes }: Solution): LossyPlan {
+  const sums = priceSumsOf(choices, picked);
+  return { picked, bytes, ...sums, loss: lossOf(sums) };
 }
 
 /** A good plan at little work: what it loses tells how prices are to be weighed. */
@@ -62,21 +71,17 @@ function roughPlan(
   ready: ReadyChoices,
   capacityBytes: number,
   { workLimit = ROUGH_WORK }: { workLimit?: number },
-): Pick<Solution, 'picked' | 'bytes' | 'klNats'> & { readonly through: number; readonly loss: number } {
+): LossyPlan {
   const { choices } = ready;
   const options = { workLimit: Math.min(workLimit, ROUGH_WORK) };
-  const measured = ({ picked, bytes }: Solution) => {
-    const klNats = sumOf(choices, picked);
-    const through = sumThrough(choices, picked);
-    return { picked, bytes, klNats, through, loss: lossOf(klNats, through) };
-  };
-  let best = measured(leastSumOf(ready, capacityBytes, options));
+  let best = withLoss(choices, leastSumOf(ready, capacityBytes, options));
   for (let round = 0, slope = 0; round < MOST_ROUNDS; round++) {
-    const next = slopeAt(best.through);
+    const next = slopeAt(best.bodySum);
     if (Math.abs(next - slope) < SETTLED * (1 + slope)) break;
     slope = next;
     const weights = weightsOf(choices, 1 + slope);
-    const plan = measured(leastSumOf(ready, capacityBytes, { ...options, weights, known: best.picked }));
+    const solution = leastSumOf(ready, capacityBytes, { ...options, weights, known: best.picked });
+    const plan = withLoss(choices, solution);
     if (plan.loss > best.loss) break;
     best = plan;
   }
@@ -97,15 +102,15 @@ export function pricesNear<NearChoice extends KnapsackChoice>(
   choices: readonly NearChoice[],
   picked: readonly number[],
 ): NearPlan<NearChoice> {
-  const klNats = sumOf(choices, picked);
-  if (!choices.some(({ direct }) => direct === true)) return { choices, klNats, bodyWeight: 1 };
-  const through = sumThrough(choices, picked);
-  const bodyWeight = 1 + slopeAt(through);
-  return { choices: weighed(choices, bodyWeight), klNats: lossOf(klNats, through), bodyWeight };
+  const sums = priceSumsOf(choices, picked);
+  if (!choices.some(({ direct }) => direct === true))
+    return { choices, klNats: sums.priceSum, bodyWeight: 1 };
+  const bodyWeight = 1 + slopeAt(sums.bodySum);
+  return { choices: weighed(choices, bodyWeight), klNats: lossOf(sums), bodyWeight };
 }
 
-function lossOf(klNats: number, through: number): number {
-  return klNats + bendAt(through);
+function lossOf({ priceSum, bodySum }: PriceSums): number {
+  return priceSum + bendAt(bodySum);
 }
 
 /** What one more nat of the body's loses more than itself, where the body loses so much. */
@@ -139,16 +144,4 @@ function weighed<Weighed extends KnapsackChoice>(
           })),
         },
   );
-}
-
-function sumThrough(choices: readonly KnapsackChoice[], picked: readonly number[]): number {
-  return choices.reduce(
-    (sum, { candidates, direct }, choice) =>
-      direct === true ? sum : sum + candidates[picked[choice]].klNats,
-    0,
-  );
-}
-
-function sumOf(choices: readonly KnapsackChoice[], picked: readonly number[]): number {
-  return choices.reduce((sum, { candidates }, choice) => sum + candidates[picked[choice]].klNats, 0);
 }

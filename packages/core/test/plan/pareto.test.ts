@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { couplingGroups, mergeCoupled } from '../../src/plan/coupling.js';
 import { paretoCurve } from '../../src/plan/pareto.js';
+import { type PriceSums, priceSumsOf } from '../../src/plan/price-sums.js';
 import { solve } from '../../src/plan/solve.js';
 import { choicesOf, smallLlama } from './models.js';
 
@@ -84,7 +85,10 @@ describe('paretoCurve', () => {
 
   it('reads totals through the fit', () => {
     const choices = choicesOf(tensors);
-    const readTotal = (sum: number) => ({ klNats: sum * (1 + 2 * sum), low: sum, high: 2 * sum });
+    const readTotal = ({ priceSum, bodySum }: PriceSums) => {
+      const klNats = priceSum + 2 * bodySum ** 2;
+      return { klNats, low: priceSum, high: 2 * klNats };
+    };
     const { points, curve, presets } = paretoCurve({
       choices,
       headerBytes,
@@ -98,10 +102,16 @@ describe('paretoCurve', () => {
         },
       ],
     });
-    for (const { priceSum, klNats, low, high } of [...points, ...curve]) {
-      expect({ klNats, low, high }).toEqual(readTotal(priceSum));
+    for (const { priceSum, bodySum, klNats, low, high } of [...points, ...curve]) {
+      expect({ klNats, low, high }).toEqual(readTotal({ priceSum, bodySum }));
+      expect(bodySum).toBeLessThanOrEqual(priceSum + 1e-12);
     }
-    expect(presets[0].klNats).toBe(readTotal(presets[0].priceSum as number).klNats);
+    const lowest = priceSumsOf(
+      choices,
+      choices.map(() => 0),
+    );
+    expect(lowest.bodySum).toBeLessThan(lowest.priceSum);
+    expect(presets[0]).toMatchObject({ priceSum: lowest.priceSum, klNats: readTotal(lowest).klNats });
   });
 
   it('puts presets beside the best plan of their bytes, and says where one has no price', () => {

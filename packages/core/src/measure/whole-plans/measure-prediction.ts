@@ -2,6 +2,7 @@
 import { type CouplingGroup, expandPicked, mergeCoupled } from '../../plan/coupling.js';
 import type { StorageType } from '../../plan/schemes.js';
 import type { Choice } from '../../plan/types.js';
+import { type PriceSums, priceSumsOf } from '../../plan/price-sums.js';
 import { solve } from '../../plan/solve.js';
 import type { Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
@@ -40,7 +41,7 @@ const LEAST_BITS = 2.3;
 const DEFAULT_PLANS = 6;
 
 /**
- * Measures plans spread over the sizes that people ask for, and fits KL = S (a + b S) to them.
+ * Measures plans spread over the sizes that people ask for, and fits a and b to them.
  * @throws BitsmithError `PREDICTION_PLANS` where the model leaves fewer than two plans apart
  */
 export async function* measurePrediction(
@@ -54,9 +55,10 @@ export async function* measurePrediction(
       planVariant(live.model, `${bitsPerWeight.toFixed(3)} bits per weight`, schemes),
     );
     const { values, cached } = yield* gatherVariants(live, variants, 'plans in the live model');
-    const fitted = plans.map(({ bitsPerWeight, priceSum }, index): FittedPlan => ({
+    const fitted = plans.map(({ bitsPerWeight, priceSum, bodySum }, index): FittedPlan => ({
       bitsPerWeight,
       priceSum,
+      bodySum,
       klNats: values[index].klNats,
       standardError: values[index].standardError,
       sequenceKlNats: values[index].sequenceKlNats,
@@ -72,10 +74,9 @@ export function canPredict(choices: readonly Choice[], options: PredictionOption
   return spreadPlans(choices, options).length > 1;
 }
 
-interface PricedPlan {
+interface PricedPlan extends PriceSums {
   readonly schemes: ReadonlyMap<string, StorageType>;
   readonly bitsPerWeight: number;
-  readonly priceSum: number;
 }
 
 /** Best plans by the prices at sizes in geometric steps; sizes that give the same plan count once. */
@@ -114,23 +115,23 @@ function planAt(
       ]),
     ),
     bitsPerWeight: (solution.bytes * 8) / parameterCount,
-    priceSum: priceOfPlan(choices, picked, interactions),
+    ...priceOfPlan(choices, picked, interactions),
   };
 }
 
-/** S of a plan: its prices, and what interactions that passed their tests add. */
+/** Sums of a plan: its prices, and what interactions that passed their tests add to both. */
 export function priceOfPlan(
   choices: readonly Choice[],
   picked: readonly number[],
   interactions: InteractionAudit | null,
-): number {
+): PriceSums {
+  const { priceSum, bodySum } = priceSumsOf(choices, picked);
+  if (interactions === null) return { priceSum, bodySum };
   const prices = new Map(
     choices.map(({ tensor, candidates }, index) => [tensor, candidates[picked[index]].klNats]),
   );
-  const sum = [...prices.values()].reduce((total, price) => total + price, 0);
-  return interactions === null
-    ? sum
-    : sum + interactionNats(interactions, (tensor) => prices.get(tensor) ?? 0);
+  const more = interactionNats(interactions, (tensor) => prices.get(tensor) ?? 0);
+  return { priceSum: priceSum + more, bodySum: Math.max(0, bodySum + more) };
 }
 
 function sumOf(choices: readonly Choice[], pick: (bytes: readonly number[]) => number): number {

@@ -1,15 +1,17 @@
 /**
  * @file From prices to the loss of a whole plan. Single tensors stay quadratic, but their sum S falls short of the true loss as
- * it grows: KL = S (a + b S), with a and b fitted for the model at hand on a few plans whose true loss was measured. The fit weighs relative errors,
- * and its interval comes from drawing plans and sequences again (bootstrap). All of it is a pure function of what was measured.
+ * it grows, for what one tensor gets wrong the others carry on; only the error of an output head of its own meets no other. With D
+ * the sum of all prices but the head's, KL = a S + b D^2.5, with a and b fitted for the model at hand on a few plans whose
+ * true loss was measured. (Pairs of tensors alone would be D^2; that and S (a + b S) were further off, docs/benchmarks.md.) Beyond
+ * the largest D measured it goes straight on. The fit weighs relative errors, and its interval comes from drawing plans and sequences again (bootstrap). All of it is a pure
+ * function of what was measured.
  */
 import { BitsmithError } from '@bitsmith/formats';
+import type { PriceSums } from '../../plan/price-sums.js';
 import { mulberry32 } from '../mulberry32.js';
 
 /** A plan whose loss was both estimated and measured. */
-export interface MeasuredPlan {
-  /** Sum of its tensors' prices, in nats per token. */
-  readonly priceSum: number;
+export interface MeasuredPlan extends PriceSums {
   /** Measured loss of each sequence; all plans on the same sequences. */
   readonly sequenceKlNats: readonly number[];
 }
@@ -30,6 +32,8 @@ export interface KlFit {
   readonly plans: number;
   /** The measured range of S: predictions outside of it are extrapolations. */
   readonly range: readonly [least: number, most: number];
+  /** The largest D measured. */
+  readonly mostBodySum: number;
   /** Coefficients and relative errors drawn again, for intervals. */
   readonly draws: readonly { readonly a: number; readonly b: number; readonly error: number }[];
 }
@@ -44,13 +48,13 @@ const INTERVAL = 0.9;
 export function fitKl(plans: readonly MeasuredPlan[], seed: number): KlFit {
   refuseUnfit(plans);
   const means = plans.map(({ sequenceKlNats }) => mean(sequenceKlNats));
-  const sums = plans.map(({ priceSum }) => priceSum);
-  const { a, b } = leastSquares(sums, means);
-  const errors = plans.map((_, left) => {
-    const others = (values: readonly number[]): number[] => values.filter((_value, index) => index !== left);
-    const fit = leastSquares(others(sums), others(means));
-    return means[left] / valueAt(fit, sums[left]) - 1;
+  const mostBodySum = Math.max(...plans.map(({ bodySum }) => bodySum));
+  const { a, b } = leastSquares(plans, means);
+  const errors = plans.map((plan, left) => {
+    const others = <Item>(items: readonly Item[]): Item[] => items.filter((_, index) => index !== left);
+    return means[left] / valueAt({ ...leastSquares(others(plans), others(means)), mostBodySum }, plan) - 1;
   });
+  const sums = plans.map(({ priceSum }) => priceSum);
   const draws = drawAgain(plans, errors, seed);
   return {
     a,
@@ -58,17 +62,18 @@ export function fitKl(plans: readonly MeasuredPlan[], seed: number): KlFit {
     relativeError: Math.sqrt(mean(errors.map((error) => error ** 2))),
     plans: plans.length,
     range: [Math.min(...sums), Math.max(...sums)],
+    mostBodySum,
     draws,
   };
 }
 
-/** The expected loss of a plan whose prices sum to `priceSum`. */
-export function predictKl(fit: KlFit, priceSum: number): KlPrediction {
+/** The expected loss of a plan whose prices come to these sums. */
+export function predictKl(fit: KlFit, sums: PriceSums): KlPrediction {
   const drawn = fit.draws
-    .map(({ a, b, error }) => valueAt({ a, b }, priceSum) * (1 + error))
+    .map(({ a, b, error }) => valueAt({ ...fit, a, b }, sums) * (1 + error))
     .sort((x, y) => x - y);
   const at = (share: number): number => drawn[Math.round(share * (drawn.length - 1))];
-  const klNats = valueAt(fit, priceSum);
+  const klNats = valueAt(fit, sums);
   const tail = (1 - INTERVAL) / 2;
   return { klNats, low: Math.min(klNats, at(tail)), high: Math.max(klNats, at(1 - tail)) };
 }
@@ -78,20 +83,28 @@ interface Coefficients {
   readonly b: number;
 }
 
-function valueAt({ a, b }: Coefficients, sum: number): number {
-  return sum * (a + b * sum);
+/** How what the body gets wrong grows beyond its sum. */
+const BODY_POWER = 2.5;
+
+function valueAt(
+  { a, b, mostBodySum }: Coefficients & Pick<KlFit, 'mostBodySum'>,
+  { priceSum, bodySum }: PriceSums,
+): number {
+  const within = Math.min(bodySum, mostBodySum);
+  const beyond = BODY_POWER * mostBodySum ** (BODY_POWER - 1) * (bodySum - within);
+  return a * priceSum + b * (within ** BODY_POWER + beyond);
 }
 
-/** Least squares of KL / S = a + b S, relative to what was measured; b alone is never below zero, nor without two sums to tell it. */
-function leastSquares(sums: readonly number[], losses: readonly number[]): Coefficients {
+/** Least squares relative to what was measured; b is never below zero, nor told without two sums that differ. */
+function leastSquares(sums: readonly PriceSums[], losses: readonly number[]): Coefficients {
   let xx = 0;
   let xy = 0;
   let yy = 0;
   let x1 = 0;
   let y1 = 0;
-  sums.forEach((sum, index) => {
-    const x = sum / losses[index];
-    const y = sum * x;
+  sums.forEach(({ priceSum, bodySum }, index) => {
+    const x = priceSum / losses[index];
+    const y = bodySum ** BODY_POWER / losses[index];
     xx += x * x;
     xy += x * y;
     yy += y * y;
@@ -115,11 +128,7 @@ function drawAgain(plans: readonly MeasuredPlan[], errors: readonly number[], se
     const chosen = Array.from({ length: sequences }, () => pick(sequences));
     const drawn = plans.map(() => plans[pick(plans.length)]);
     const losses = drawn.map(({ sequenceKlNats }) => mean(chosen.map((index) => sequenceKlNats[index])));
-    const fit = leastSquares(
-      drawn.map(({ priceSum }) => priceSum),
-      losses,
-    );
-    return { ...fit, error: errors[pick(errors.length)] };
+    return { ...leastSquares(drawn, losses), error: errors[pick(errors.length)] };
   });
 }
 

@@ -10,6 +10,8 @@ import { type HullSteps, sortedSteps } from './relaxation.js';
 export interface HullWalk {
   readonly bytes: Float64Array;
   readonly cost: Float64Array;
+  /** Of that, what is amplified. */
+  readonly amplifiedCost: Float64Array;
 }
 
 interface WalkedChoice {
@@ -23,25 +25,25 @@ export function hullWalk(choices: readonly WalkedChoice[], slopeAt: (through: nu
   const frontiers = choices.map(({ candidates }) => frontierOf(candidates));
   const steps = sortedSteps(frontiers);
   const amplified = Uint8Array.from(steps.choice, (choice) => (choices[choice].direct === true ? 0 : 1));
-  let through = 0;
   const bytes = new Float64Array(steps.choice.length + 1);
   const cost = new Float64Array(steps.choice.length + 1);
+  const amplifiedCost = new Float64Array(steps.choice.length + 1);
   for (const [choice, frontier] of frontiers.entries()) {
     bytes[0] += frontier.bytes[0];
     cost[0] += frontier.cost[0];
-    if (choices[choice].direct !== true) through += frontier.cost[0];
+    if (choices[choice].direct !== true) amplifiedCost[0] += frontier.cost[0];
   }
   const heads = [nextOf(amplified, 1, 0), nextOf(amplified, 0, 0)];
   for (let corner = 0; corner < steps.choice.length; corner++) {
-    const lane = steeper(steps, heads, 1 + slopeAt(Math.max(0, through)));
+    const lane = steeper(steps, heads, 1 + slopeAt(amplifiedCost[corner]));
     const step = heads[lane];
     heads[lane] = nextOf(amplified, lane === 0 ? 1 : 0, step + 1);
-    if (lane === 0) through += steps.cost[step];
     bytes[corner + 1] = bytes[corner] + steps.bytes[step];
     // What rounding leaves where everything is kept is nothing.
     cost[corner + 1] = Math.max(0, cost[corner] + steps.cost[step]);
+    amplifiedCost[corner + 1] = Math.max(0, amplifiedCost[corner] + (lane === 0 ? steps.cost[step] : 0));
   }
-  return { bytes, cost };
+  return { bytes, cost, amplifiedCost };
 }
 
 /** The first step from `start` on that is amplified or not. */
