@@ -1,4 +1,5 @@
 /** @file Flags that commands share, each described once. Values are checked for their form here, for their meaning in the core. */
+import { type EncoderMethod, encoderMethods } from '@bitsmith/core';
 import type { FlagParametersForType } from '@stricli/core';
 
 /** How a command speaks. */
@@ -54,11 +55,13 @@ export const flagGroups: Readonly<Record<string, readonly string[]>> = {
     'lock',
     'floor',
     'couple',
+    'equalize',
     'protectSuperWeights',
     'protectBits',
   ],
   Measuring: [
     'imatrix',
+    'encoder',
     'method',
     'samples',
     'search',
@@ -167,6 +170,7 @@ export interface PlanFlags {
   readonly couple?: readonly string[];
   readonly schemes?: readonly string[];
   readonly imatrix?: string;
+  readonly encoder?: EncoderMethod;
   readonly method?: 'gradient' | 'probe' | 'rules';
   readonly samples?: number;
   readonly workMemory?: string;
@@ -175,7 +179,15 @@ export interface PlanFlags {
   readonly protectSuperWeights: boolean;
   readonly protectBits?: number;
   readonly coverage?: number;
+  readonly equalize?: string;
 }
+
+/** `search` or a number; which numbers, the core knows. */
+export const equalizeFlag = optional(
+  'Make channels alike first, in a copy that computes the same: 0 (by weights) to 1 (by activations), or search',
+  'ALPHA|search',
+  text,
+);
 
 export const planFlags: FlagParametersForType<PlanFlags> = {
   plan: optional('Take the schemes from this plan file', 'FILE', text),
@@ -228,12 +240,18 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
       'Choose from these: names, or gguf (the default), k-quants, i-quants, float, affine, affine4, int8',
   },
   imatrix: optional('Use this importance matrix (GGUF or .dat) instead of measuring one', 'FILE', text),
+  encoder: optional(
+    'How codes are chosen: nearest, as llama-quantize does, feedback, refit, or feedback+refit (default: the last, where inputs can be measured)',
+    'NAME',
+    encoderMethod,
+  ),
   method: optional(
     'Where prices come from: gradient, probe, which runs on any architecture, or rules: names and depth alone (default: gradient where it can)',
     'NAME',
     pricingMethod,
   ),
   samples: optional('Sequences to take gradients of (default: 16)', 'N', wholeNumber(1)),
+  equalize: equalizeFlag,
   workMemory: workMemoryFlag,
   search: optional(
     'Refine the plan on true loss: evolve, gradual or none (default: none)',
@@ -283,9 +301,21 @@ export const profileFlags: FlagParametersForType<ProfileFlags> = {
   search,
 };
 
+/** What activations can be computed in. */
+export function activationType(input: string): 'int8' {
+  if (input === 'int8') return input;
+  throw new SyntaxError('expected int8');
+}
+
 function searchMethod(input: string): 'none' | 'evolve' | 'gradual' {
   if (input === 'none' || input === 'evolve' || input === 'gradual') return input;
   throw new SyntaxError('expected none, evolve or gradual');
+}
+
+function encoderMethod(input: string): EncoderMethod {
+  const method = encoderMethods.find((known) => known === input);
+  if (method === undefined) throw new SyntaxError(`expected ${encoderMethods.join(', ')}`);
+  return method;
 }
 
 function pricingMethod(input: string): 'gradient' | 'probe' | 'rules' {

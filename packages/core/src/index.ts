@@ -10,6 +10,7 @@ export {
   type SerializedError,
 } from '@bitsmith/formats';
 export { adoptCalibration, calibrate, type Calibration } from './calibrate/calibrate.js';
+export { type EncoderMethod, encoderMethods } from './encode/feedback/statistics.js';
 export { EngineHost } from './engine/host.js';
 export type { ScoredEvaluation } from './evaluate/evaluate.js';
 export type { PositionScores } from './evaluate/summary.js';
@@ -18,6 +19,7 @@ export type * from './evaluate/types.js';
 export { analyze, type AnalyzeOptions, type AnalyzeResult } from './jobs/analyze.js';
 export { convert, type ConvertOptions, type ConvertResult } from './jobs/convert.js';
 export { evaluate, type EvaluateOptions } from './jobs/evaluate.js';
+export { evaluateActivations, type EvaluateInt8Options, type Int8Evaluation } from './jobs/evaluate-int8.js';
 export { pareto, type ParetoOptions, type ParetoResult } from './jobs/pareto.js';
 export { plan, type PlanResult } from './jobs/plan.js';
 export type { PlanOptions } from './jobs/plan-options.js';
@@ -63,6 +65,10 @@ export type { Protection } from './refine/protect.js';
 export type { SearchRecord } from './refine/search-record.js';
 export type { QuantizeResult, TextUse } from './run/record.js';
 export { ArtifactStore, type StoredArtifact } from './run/store.js';
+export type { EqualizeMode, SiteScales } from './transform/equalize/choose.js';
+export { equalize, type Equalization, type EqualizedModel } from './transform/equalize/equalize.js';
+export type { EqualizationReport } from './transform/equalize/report.js';
+export type { ScaleRule } from './transform/equalize/scales.js';
 export { bitsmithVersion } from './run/versions.js';
 export { finish } from './run/work.js';
 export { loadCorpus, loadText, type Corpus, type Text } from './text/corpus.js';
