@@ -221,6 +221,7 @@ async function encodeOurs(on: Setting, scheme: TensorType): Promise<number> {
   await on.engine.run('encode', {
     files: [on.source],
     importancePath: on.importance,
+    rounding: null,
     outputPath: on.ours,
     journalPath,
     tensors: layout.tensors.map(({ name, type, offset }) => ({ name, scheme: type, offset })),

@@ -37,6 +37,8 @@ export interface ModelCase {
   readonly singleTokens: number;
   /** Of the search text: the plan beside the best preset of its size, inside the job. */
   readonly floorTokens: number;
+  /** Of the search text: what a search's plans may run over; null: what a search takes unless told. */
+  readonly searchTokens: number | null;
   /** Other ways to plan that are shown unless told otherwise. */
   readonly planners: readonly PlannerName[];
 }
@@ -52,6 +54,7 @@ export const bundledCase: ModelCase = {
   liveTokens: 16_384,
   singleTokens: 2048,
   floorTokens: 4096,
+  searchTokens: null,
   planners: plannerNames,
 };
 
@@ -66,5 +69,6 @@ export const smollm2Case: ModelCase = {
   liveTokens: 1024,
   singleTokens: 512,
   floorTokens: 512,
+  searchTokens: 24_576,
   planners: plannerNames.filter((name) => name !== 'one-at-a-time'),
 };

@@ -35,7 +35,8 @@ async function rowsOfSize(on: Setting, size: Compared, names: readonly SearchNam
   for (const name of names) {
     say(`${about.case}: ${name} ...`);
     const start = performance.now();
-    const result = await follow(plan({ ...on.job, size: size.bytes, search: name }));
+    const searchTokens = on.about.searchTokens ?? undefined;
+    const result = await follow(plan({ ...on.job, size: size.bytes, search: name, searchTokens }));
     found.push({ name, result, seconds: (performance.now() - start) / 1000 });
   }
   const contestants = [

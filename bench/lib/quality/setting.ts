@@ -34,7 +34,7 @@ export interface Setting {
   readonly job: Required<
     Pick<
       QuantizeOptions,
-      'model' | 'home' | 'threads' | 'contextTokens' | 'calibrationTokens' | 'floorTokens'
+      'model' | 'home' | 'threads' | 'contextTokens' | 'calibrationTokens' | 'floorTokens' | 'encoder'
     >
   >;
 }
@@ -64,6 +64,15 @@ export async function* openSetting(
     search,
     single: spreadChunks(search, about.singleTokens),
     live: spreadChunks(report, about.liveTokens),
-    job: { model: model.ggufPath, home, threads, contextTokens, calibrationTokens, floorTokens },
+    job: {
+      model: model.ggufPath,
+      home,
+      threads,
+      contextTokens,
+      calibrationTokens,
+      floorTokens,
+      // What is compared is how plans are made: encoders have a bench of their own.
+      encoder: 'nearest',
+    },
   };
 }
