@@ -1,0 +1,205 @@
+import { blockFormat, tensorByteLength, type TensorType } from '@bitsmith/formats';
+import { decodeRows, encodeRows } from '@bitsmith/ggml';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { BlockCells } from '../../../src/encode/feedback/block-cells.js';
+import { factorGram } from '../../../src/encode/feedback/gram-factor.js';
+import { roundRows } from '../../../src/encode/feedback/round-rows.js';
+import type { TensorStatistics } from '../../../src/encode/feedback/rounder.js';
+import { solveSpans } from '../../../src/encode/feedback/span-worker.js';
+import { gramRowErrors } from '../../../src/encode/gram-errors.js';
+import { nativeEngine } from '../../../src/engine/session.js';
+import type { StorageType } from '../../../src/plan/schemes.js';
+import { mulberry32 } from '../../../src/measure/mulberry32.js';
+
+const WIDTH = 512;
+const ROWS = 12;
+const BOTH = { feedback: true, refit: true };
+const linear: readonly TensorType[] = [
+  'Q4_0',
+  'Q4_1',
+  'Q5_0',
+  'Q5_1',
+  'Q8_0',
+  'IQ4_NL',
+  'Q2_K',
+  'Q3_K',
+  'Q4_K',
+  'Q5_K',
+  'Q6_K',
+  'IQ4_XS',
+  'TQ2_0',
+];
+
+let engine: ReturnType<typeof nativeEngine>;
+let values: Float32Array;
+/** Of inputs whose channels move together, from two texts. */
+let fit: Float32Array;
+let statistics: TensorStatistics;
+let importance: Float32Array;
+
+beforeAll(async () => {
+  engine = nativeEngine({ threads: 2, verbose: false });
+  const next = normal(7);
+  values = Float32Array.from({ length: ROWS * WIDTH }, () => next() * 0.05);
+  const mix = Float64Array.from({ length: WIDTH * 24 }, () => next());
+  fit = gramOf(normal(1), mix);
+  const check = gramOf(normal(2), mix);
+  statistics = { factor: await factorGram(engine, fit.slice(), 'test'), check, rounding: BOTH };
+  importance = diagonal(fit);
+});
+
+function normal(seed: number): () => number {
+  const uniform = mulberry32(seed);
+  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+}
+
+/** Mean of x x' over 2,048 inputs that are mostly mixtures of the same 24 directions. */
+function gramOf(next: () => number, mix: Float64Array): Float32Array {
+  const gram = new Float64Array(WIDTH * WIDTH);
+  const x = new Float64Array(WIDTH);
+  const inputs = 1024;
+  for (let n = 0; n < inputs; n++) {
+    x.forEach((_, i) => (x[i] = 0.5 * next()));
+    for (let k = 0; k < 24; k++) {
+      const factor = 0.4 * next();
+      for (let i = 0; i < WIDTH; i++) x[i] += factor * mix[k * WIDTH + i];
+    }
+    for (let i = 0; i < WIDTH; i++) for (let j = 0; j < WIDTH; j++) gram[i * WIDTH + j] += x[i] * x[j];
+  }
+  return Float32Array.from(gram, (sum) => sum / inputs);
+}
+
+function diagonal(gram: Float32Array): Float32Array {
+  return Float32Array.from({ length: WIDTH }, (_, i) => gram[i * WIDTH + i]);
+}
+
+const sum = (losses: Float32Array): number => losses.reduce((total, loss) => total + loss, 0);
+
+describe('blocks opened', () => {
+  test.each(linear)(
+    '%s: what is opened is what the engine decodes, and closes to the same bytes',
+    async (type) => {
+      const bytes = new Uint8Array(tensorByteLength(type, [WIDTH, ROWS]));
+      await encodeRows(engine, { type, values, rows: ROWS, rowLength: WIDTH, importance }, bytes);
+      const decoded = new Float32Array(values.length);
+      await decodeRows(engine, { type, bytes, rows: ROWS, rowLength: WIDTH }, decoded);
+      const cells = new BlockCells(blockFormat(type)!, WIDTH);
+      const again = new Uint8Array(bytes.length);
+      const rowBytes = bytes.length / ROWS;
+      for (let row = 0; row < ROWS; row++) {
+        cells.open(bytes, row * rowBytes);
+        for (let j = 0; j < WIDTH; j++) {
+          const group = Math.floor(j / cells.groupSize);
+          const value = cells.levels[cells.codes[j]] * cells.scale[group] + cells.offset[group];
+          expect(value).toBeCloseTo(decoded[row * WIDTH + j], 6);
+        }
+        cells.close(again, row * rowBytes);
+      }
+      expect(again).toEqual(bytes);
+    },
+  );
+});
+
+describe('roundRows', () => {
+  const schemes: readonly StorageType[] = [...linear, 'IQ3_S', 'affine4-g64', 'affine2-row', 'int8'];
+
+  test.each(schemes)(
+    '%s: loses no row more than the nearest codes, and all together less',
+    async (scheme) => {
+      const request = { scheme, values, rows: ROWS, rowLength: WIDTH, importance };
+      const { losses, values: decoded, bytes } = await roundRows(engine, request, statistics);
+      losses.kept.forEach((loss, row) => expect(loss).toBeLessThanOrEqual(losses.nearest[row]));
+      expect(sum(losses.kept)).toBeLessThan((scheme === 'IQ3_S' ? 0.99 : 0.8) * sum(losses.nearest));
+      if (bytes === null) return;
+      const real = new Float32Array(values.length);
+      await decodeRows(engine, { type: scheme as TensorType, bytes, rows: ROWS, rowLength: WIDTH }, real);
+      real.forEach((value, i) => expect(value).toBeCloseTo(decoded[i], 6));
+    },
+  );
+
+  test('rows by themselves have the bytes that they have together', async () => {
+    const all = await roundRows(
+      engine,
+      { scheme: 'Q3_K', values, rows: ROWS, rowLength: WIDTH, importance },
+      statistics,
+    );
+    const rowBytes = all.bytes!.length / ROWS;
+    for (const [first, rows] of [
+      [0, 1],
+      [1, 4],
+      [5, 7],
+    ]) {
+      const part = values.slice(first * WIDTH, (first + rows) * WIDTH);
+      const request = { scheme: 'Q3_K', values: part, rows, rowLength: WIDTH, importance } as const;
+      const { bytes } = await roundRows(engine, request, statistics);
+      expect(bytes).toEqual(all.bytes!.slice(first * rowBytes, (first + rows) * rowBytes));
+    }
+  });
+
+  test('refitting adds to feedback, and each alone to nearest codes', async () => {
+    const lossOf = async (rounding: TensorStatistics['rounding']): Promise<number> => {
+      const request = { scheme: 'Q4_K', values, rows: ROWS, rowLength: WIDTH, importance } as const;
+      return sum((await roundRows(engine, request, { ...statistics, rounding })).losses.kept);
+    };
+    const [feedback, refit, both] = [
+      await lossOf({ feedback: true, refit: false }),
+      await lossOf({ feedback: false, refit: true }),
+      await lossOf(BOTH),
+    ];
+    expect(both).toBeLessThan(feedback);
+    expect(both).toBeLessThan(refit);
+  });
+});
+
+describe('factorGram', () => {
+  test('the losses of spans add up to the loss of the row', async () => {
+    const damped = fit.slice();
+    const trace = sum(importance);
+    for (let i = 0; i < WIDTH; i++) damped[i * WIDTH + i] += (0.01 * trace) / WIDTH;
+    const request = { scheme: 'Q4_K', values, rows: ROWS, rowLength: WIDTH, importance } as const;
+    // Checked by what it was made of, no row falls back to the nearest codes.
+    const { values: decoded } = await roundRows(engine, request, { ...statistics, check: damped });
+    const whole = sum(await gramRowErrors(engine, values, decoded, ROWS, WIDTH, damped));
+    let spans = 0;
+    for (let row = 0; row < ROWS; row++) {
+      const errors = Float64Array.from(
+        { length: WIDTH },
+        (_, j) => values[row * WIDTH + j] - decoded[row * WIDTH + j],
+      );
+      for (const { first, metric, push } of statistics.factor.spans) {
+        const { size, stride, matrix } = metric;
+        for (let i = 0; i < size; i++)
+          for (let j = 0; j < size; j++)
+            spans += errors[first + i] * matrix[i * stride + j] * errors[first + j];
+        for (let column = 0; push !== null && column < push.length / size; column++)
+          for (let k = 0; k < size; k++)
+            errors[first + size + column] += errors[first + k] * push[column * size + k];
+      }
+    }
+    expect(spans / whole).toBeCloseTo(1, 3);
+  });
+
+  test('inputs that are always zero are damped; what is no number is refused with the tensor named', async () => {
+    const dead = new Float32Array(WIDTH * WIDTH);
+    expect((await factorGram(engine, dead, 'blk.0.ffn_up.weight')).spans).toHaveLength(2);
+    const broken = fit.slice();
+    broken[5] = Number.NaN;
+    await expect(factorGram(engine, broken, 'blk.0.ffn_up.weight')).rejects.toMatchObject({
+      code: 'GRAM_NOT_FINITE',
+      message: expect.stringContaining('blk.0.ffn_up.weight') as string,
+    });
+    const impossible = fit.map((value, i) => (i % (WIDTH + 1) === 0 ? -value : value));
+    await expect(factorGram(engine, impossible, 'blk.0.ffn_up.weight')).rejects.toMatchObject({
+      code: 'GRAM_SINGULAR',
+    });
+  });
+});
+
+test('a span of zeros stays zeros', async () => {
+  const [{ metric }] = statistics.factor.spans;
+  const targets = new Float32Array(metric.size);
+  const bytes = new Uint8Array(tensorByteLength('Q4_K', [metric.size]));
+  const storage = { kind: 'blocks', type: 'Q4_K', bytes } as const;
+  const solved = await solveSpans({ metric, rounding: BOTH, rows: 1, targets, storage });
+  expect(solved.values.every((value) => value === 0)).toBe(true);
+});
