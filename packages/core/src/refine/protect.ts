@@ -9,7 +9,7 @@ import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.j
 import type { TrueLoss } from '../measure/live/variants-task.js';
 import { findSuperWeights, type SuperWeights } from '../measure/super-weights/super-weights.js';
 import { mergeCoupled } from '../plan/coupling.js';
-import { bytesRange } from '../plan/least-bytes.js';
+import { bytesRange } from '../plan/bytes.js';
 import { type HeldWeights, type Protectable, protectable, withProtected } from '../plan/protection.js';
 import type { StorageType } from '../plan/schemes.js';
 import { solve } from '../plan/solve.js';
@@ -124,15 +124,25 @@ async function* tryAll(
   const { values } = yield* gatherVariants(live, variants, 'tensors protected in the live model');
   const [base, ...lifted] = values;
   const natsPerByte = rateOf(made, input, base);
-  const tried = open.map((each, index): TriedProtection => {
-    const { nats, standardError } = pairedDifference(base.sequenceKlNats, lifted[index].sequenceKlNats);
-    const priceNats = natsPerByte * each.bytes;
-    // A single sequence has no error of its own.
-    const error = Number.isFinite(standardError) ? standardError : 0;
-    const pays = nats - error > priceNats;
-    return { ...each, savedNats: { value: nats, standardError: error }, priceNats, pays };
-  });
-  return { base, tried };
+  return { base, tried: open.map((each, index) => judged(each, base, lifted[index], natsPerByte)) };
+}
+
+/**
+ * Whether a tensor's protection pays: it must save more than its bytes are worth, by more than its noise.
+ * @param base, lifted losses of the plan, and with the tensor lifted
+ */
+export function judged(
+  each: Protectable,
+  base: Pick<TrueLoss, 'sequenceKlNats'>,
+  lifted: Pick<TrueLoss, 'sequenceKlNats'>,
+  natsPerByte: number,
+): TriedProtection {
+  const { nats, standardError } = pairedDifference(base.sequenceKlNats, lifted.sequenceKlNats);
+  const priceNats = natsPerByte * each.bytes;
+  // A single sequence has no error of its own.
+  const error = Number.isFinite(standardError) ? standardError : 0;
+  const pays = nats - error > priceNats;
+  return { ...each, savedNats: { value: nats, standardError: error }, priceNats, pays };
 }
 
 /** What a byte buys in the plan, in true nats: the solver's rate times what its prices fall short of the truth. */
