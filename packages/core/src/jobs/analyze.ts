@@ -33,6 +33,7 @@ import {
 import { weightErrors } from '../measure/errors/weight-errors.js';
 import { openModel } from '../model/open.js';
 import type { SourceModel } from '../model/types.js';
+import { bytesRange } from '../plan/bytes.js';
 import {
   type Choice,
   parseSchemes,
@@ -229,10 +230,7 @@ async function* predictLosses(
   const options = { parameterCount, plans, seed: run.seed, interactions };
   if (plans === undefined && !canPredict(choices, options)) return null;
   const prediction = yield* measurePrediction({ run, model, calibration, text }, choices, options);
-  const smallest = choices.reduce(
-    (sum, { candidates }) => sum + Math.min(...candidates.map(({ bytes }) => bytes)),
-    0,
-  );
+  const [smallest] = bytesRange(choices);
   const sizes = COMMON_BITS.filter((bits) => bits * parameterCount >= 8 * smallest).map((bitsPerWeight) => {
     const { picked } = solve(choices, (bitsPerWeight * parameterCount) / 8);
     return { bitsPerWeight, ...predictKl(prediction.fit, priceOfPlan(choices, picked, interactions)) };

@@ -3,8 +3,9 @@
  * comes back as a correction, and the plan is made again: nothing but that one number of each file is learnt from the report text.
  */
 import type { Budget } from '../plan/budget.js';
+import { bytesRange } from '../plan/bytes.js';
 import { type CouplingGroup, mergeCoupled } from '../plan/coupling.js';
-import { bytesRange, leastBytes } from '../plan/least-bytes.js';
+import { leastBytes } from '../plan/least-bytes.js';
 import type { TensorOptions } from '../plan/options.js';
 import { type LossLimit, natsOf, type QualityFit, type QualityLimit } from '../plan/quality.js';
 import type { Choice, Plan } from '../plan/types.js';

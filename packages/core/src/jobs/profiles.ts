@@ -7,7 +7,7 @@ import path from 'node:path';
 import { BitsmithError } from '@bitsmith/formats';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
-import { nearestNames } from '../plan/nearest-names.js';
+import { didYouMean, nearestNames } from '../plan/nearest-names.js';
 import { policies, type PolicyName, type TargetName, targets } from '../plan/profiles/policies.js';
 import { type Profile, readProfile, writeProfile } from '../plan/profiles/profile.js';
 import type { ArtifactStore } from '../run/store.js';
@@ -81,8 +81,7 @@ export async function loadProfile(home: Home, nameOrFile: string): Promise<Named
   const isPath = /[/\\]|\.(ya?ml|json)$/i.test(nameOrFile);
   if (isPath) return readFrom(nameOrFile, path.basename(nameOrFile));
   const names = [...builtIn.map(({ name }) => name), ...(await savedNames(home))];
-  const near = nearestNames(nameOrFile, names);
-  const meant = near.length === 0 ? '' : `Did you mean ${near.join(' or ')}? `;
+  const meant = didYouMean(nearestNames(nameOrFile, names));
   throw new BitsmithError('profile', 'PROFILE_NOT_FOUND', `there is no profile '${nameOrFile}'`, {
     expected: `one of ${names.join(', ')}, or a file`,
     found: nameOrFile,

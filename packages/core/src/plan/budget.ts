@@ -5,6 +5,7 @@
 import { BitsmithError } from '@bitsmith/formats';
 import { type KeyValueType, keyValueTypes } from './memory/key-value-types.js';
 import type { ContextMemory } from './memory/context-memory.js';
+import { misshapen, plainNumber } from './plain-number.js';
 import { formatBytes, formatCount } from './units.js';
 
 /** One wish. `text` is how it was asked for. */
@@ -178,18 +179,13 @@ function parsePlainNumber(
   form: string,
   isLegal: (value: number) => boolean,
 ): number {
-  const text = String(value).trim();
-  const parsed = /^(\d+(?:\.\d*)?|\.\d+)$/.test(text) ? Number(text) : Number.NaN;
+  const parsed = plainNumber(value);
   if (!isLegal(parsed) || !Number.isFinite(parsed)) throw malformed(flag, value, form);
   return parsed;
 }
 
 function malformed(flag: string, found: string | number, expected: string): BitsmithError {
-  return new BitsmithError('arguments', 'BUDGET_MALFORMED', `${flag} ${found}: expected ${expected}`, {
-    expected,
-    found: String(found),
-    suggestion: `Write ${flag} as ${expected}.`,
-  });
+  return misshapen('BUDGET_MALFORMED', flag, found, expected);
 }
 
 /**

@@ -32,3 +32,17 @@ export function storedBytes(
 export function fileBytes(headerBytes: number, tensorBytes: readonly number[]): number {
   return tensorBytes.reduce((sum, bytes) => sum + bytes, headerBytes);
 }
+
+/** Bytes of the smallest and of the largest candidates together. */
+export function bytesRange(
+  choices: readonly { readonly candidates: readonly { readonly bytes: number }[] }[],
+): readonly [smallest: number, largest: number] {
+  let smallest = 0;
+  let largest = 0;
+  for (const { candidates } of choices) {
+    const bytes = candidates.map((candidate) => candidate.bytes);
+    smallest += Math.min(...bytes);
+    largest += Math.max(...bytes);
+  }
+  return [smallest, largest];
+}

@@ -4,7 +4,7 @@
  */
 import { tensorRoles } from '../model/roles.js';
 import type { TensorRole } from '../model/types.js';
-import { nearestNames } from './nearest-names.js';
+import { didYouMean, nearestNames } from './nearest-names.js';
 import { planError } from './plan-error.js';
 import { unknownScheme } from './named-scheme.js';
 import type { StorageOption, TensorOptions } from './options.js';
@@ -75,8 +75,7 @@ function refuseUnmatched({ text, roles }: Floor, options: readonly TensorOptions
 }
 
 function unknownRole(text: string, role: string): Error {
-  const near = nearestNames(role, tensorRoles);
-  const meant = near.length === 0 ? '' : `Did you mean ${near.join(' or ')}? `;
+  const meant = didYouMean(nearestNames(role, tensorRoles));
   return planError('FLOOR_ROLE_UNKNOWN', `floor '${text}': expected a role, found '${role}'`, {
     expected: `one of ${tensorRoles.join(', ')}, or the beginning of some, as attention`,
     found: role,

@@ -48,8 +48,6 @@ export { parseSchemes } from './scheme-list.js';
 export { encodableSchemes } from './encodable-schemes.js';
 export { bitsOf, findScheme, isLegalForRows, legalSchemes, schemes } from './schemes.js';
 export type { CatalogueScheme, SchemeId, StorageType } from './schemes.js';
-export { ruleAssignment } from './rules/rule-assignment.js';
-export type { RuleAssignment } from './rules/rule-assignment.js';
 export { asRulePlan, rulePrices, withoutUnit } from './rules/rule-prices.js';
 export { solve } from './solve.js';
 export type { KnapsackChoice, Solution } from './solve.js';

@@ -1,21 +1,9 @@
 /** @file The budget the other way round: the fewest bytes at which the best plan's prices sum to no more than a limit. */
-import type { KnapsackChoice } from './solve.js';
-import { solve } from './solve.js';
+import { bytesRange } from './bytes.js';
+import { type KnapsackChoice, solve } from './solve.js';
 
 /** Sizes are told apart by this share. */
 export const SIZE_STEP = 5e-4;
-
-/** Bytes of the smallest and of the largest candidates together. */
-export function bytesRange(choices: readonly KnapsackChoice[]): readonly [smallest: number, largest: number] {
-  let smallest = 0;
-  let largest = 0;
-  for (const { candidates } of choices) {
-    const bytes = candidates.map((candidate) => candidate.bytes);
-    smallest += Math.min(...bytes);
-    largest += Math.max(...bytes);
-  }
-  return [smallest, largest];
-}
 
 /**
  * Bytes of the smallest plan whose prices sum to no more than `priceSum`, to a step of 0.05 %, by bisection: the best price

@@ -10,6 +10,7 @@ import {
   schemeNames,
   type StorageType,
 } from './schemes.js';
+import { didYouMean } from './nearest-names.js';
 import { planError } from './plan-error.js';
 
 /** The word that stands for "as the source stores it". */
@@ -38,8 +39,7 @@ export function schemeForTensor(name: string, tensor: ModelTensor, where: string
 
 /** Refuses a name that is no scheme at all. */
 export function unknownScheme(name: string, where: string): BitsmithError {
-  const near = nearestSchemes(name);
-  const meant = near.length === 0 ? '' : `Did you mean ${near.join(' or ')}? `;
+  const meant = didYouMean(nearestSchemes(name));
   return planError('SCHEME_UNKNOWN', `${where}: expected a scheme, found ${JSON.stringify(name)}`, {
     expected: `one of ${schemeNames}, or ${KEEP}`,
     found: name,

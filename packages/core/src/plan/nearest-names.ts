@@ -14,6 +14,11 @@ export function nearestNames(typed: string, names: readonly string[]): readonly 
     .map(({ name }) => name);
 }
 
+/** As a hint begins; empty where nothing comes near. */
+export function didYouMean(near: readonly string[]): string {
+  return near.length === 0 ? '' : `Did you mean ${near.join(' or ')}? `;
+}
+
 /** Separators are the usual slip: `q4k`, `Q4-K` and `Q4_K` are meant alike. */
 function fold(name: string): string {
   return name.toUpperCase().replaceAll(/[\s_-]/g, '');

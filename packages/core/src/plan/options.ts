@@ -3,7 +3,7 @@
  * why the list is what it is. Keeping a tensor as stored loses nothing, so types that take no less room are left out.
  */
 import type { ModelTensor } from '../model/types.js';
-import { FILE_ALIGNMENT, storedBytes } from './bytes.js';
+import { bytesRange, FILE_ALIGNMENT, storedBytes } from './bytes.js';
 import { encodableSchemes } from './encodable-schemes.js';
 import type { AppliedLock } from './locks.js';
 import { quantizable } from './quantizable.js';
@@ -74,12 +74,8 @@ function allowedTypes(
 export function dataRange(
   options: readonly { readonly options: readonly { readonly bytes: number }[] }[],
 ): DataRange {
-  let smallestBytes = 0;
-  let largestBytes = 0;
-  for (const { options: choices } of options) {
-    const sizes = choices.map(({ bytes }) => bytes);
-    smallestBytes += Math.min(...sizes);
-    largestBytes += Math.max(...sizes);
-  }
+  const [smallestBytes, largestBytes] = bytesRange(
+    options.map(({ options: candidates }) => ({ candidates })),
+  );
   return { smallestBytes, largestBytes };
 }

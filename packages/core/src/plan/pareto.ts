@@ -3,9 +3,10 @@
  * corners is the best plan of its size. Where a size is printed, its plan is solved for exactly. Totals are read through the
  * fit of the model at hand, where there is one.
  */
+import { bytesRange } from './bytes.js';
 import { type CouplingGroup, mergeCoupled, type MergedChoice } from './coupling.js';
 import { hullWalk } from './knapsack/hull-walk.js';
-import { type DataRange, dataRange } from './options.js';
+import type { DataRange } from './options.js';
 import { type PriceSums, priceSumsOf } from './price-sums.js';
 import { slopeAt, solve } from './solve.js';
 import type { Choice } from './types.js';
@@ -108,17 +109,14 @@ export function printedSizes({ smallestBytes, largestBytes }: DataRange, paramet
 
 function commonPoints(merged: readonly MergedChoice[], input: ParetoInput): readonly SolvedPoint[] {
   const points: SolvedPoint[] = [];
-  for (const size of printedSizes(rangeOf(merged), input.parameterCount)) {
+  const [smallestBytes, largestBytes] = bytesRange(merged);
+  for (const size of printedSizes({ smallestBytes, largestBytes }, input.parameterCount)) {
     const point = solvedPoint(merged, size, input);
     // From where nothing is lost, larger files are the same file.
     if (point.bytes !== points.at(-1)?.bytes) points.push(point);
     if (point.priceSum === 0) break;
   }
   return points;
-}
-
-function rangeOf(merged: readonly MergedChoice[]): DataRange {
-  return dataRange(merged.map(({ candidates }) => ({ options: candidates })));
 }
 
 function solvedPoint(merged: readonly MergedChoice[], dataBytes: number, input: ParetoInput): SolvedPoint {
@@ -167,7 +165,7 @@ function presetPoint(
     candidates.findIndex(({ scheme }) => scheme === schemes.get(tensor)),
   );
   const sums = picked.includes(-1) ? null : priceSumsOf(choices, picked);
-  const fits = rangeOf(merged).smallestBytes <= bytes - headerBytes;
+  const fits = bytesRange(merged)[0] <= bytes - headerBytes;
   return {
     name,
     bytes,

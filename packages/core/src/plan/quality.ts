@@ -2,8 +2,8 @@
  * @file Quality as a budget: limits to what the written file may lose. Losses are means over the report text, with their standard
  * errors beside them; a limit is met when the mean does not pass it. Nothing is ever relaxed.
  */
-import { BitsmithError } from '@bitsmith/formats';
 import type { Evaluation, Measured } from '../evaluate/types.js';
+import { misshapen, plainNumber } from './plain-number.js';
 
 /** The limits as given: on the command line as text, from code as text or numbers. */
 export interface QualityOptions {
@@ -81,14 +81,9 @@ function parseNumber(
   form: string,
   isLegal: (value: number) => boolean,
 ): number {
-  const text = String(value).trim();
-  const parsed = /^(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
+  const parsed = plainNumber(value, 'exponents, too');
   if (isLegal(parsed)) return parsed;
-  throw new BitsmithError('arguments', 'QUALITY_MALFORMED', `${flag} ${value}: expected ${form}`, {
-    expected: form,
-    found: String(value),
-    suggestion: `Write ${flag} as ${form}.`,
-  });
+  throw misshapen('QUALITY_MALFORMED', flag, value, form);
 }
 
 /** Mean of what is limited, in nats per token: KL, or the logarithm of the ratio of perplexities. */

@@ -7,7 +7,7 @@ import type { Document } from 'yaml';
 import { z } from 'zod';
 import type { ModelTensor } from '../model/types.js';
 import { schemeForTensor } from './named-scheme.js';
-import { nearestNames } from './nearest-names.js';
+import { didYouMean, nearestNames } from './nearest-names.js';
 import { planError } from './plan-error.js';
 import { PLAN_FILE_VERSION } from './plan-file.js';
 import { quantizable } from './quantizable.js';
@@ -171,11 +171,10 @@ function otherWeights(
 }
 
 function unknownTensor(name: string, where: string, names: readonly string[]): Error {
-  const near = nearestNames(name, names);
   return planError('PLAN_TENSOR_UNKNOWN', `${where}: the model has no tensor ${JSON.stringify(name)}`, {
     expected: 'a tensor of the model',
     found: name,
-    suggestion: near.length === 0 ? 'Remove the line.' : `Did you mean ${near.join(' or ')}?`,
+    suggestion: didYouMean(nearestNames(name, names)).trim() || 'Remove the line.',
   });
 }
 

@@ -1,4 +1,5 @@
 /** @file Which schemes a plan may use, as a person lists them: by name, by family, or by the bits of affine codes. */
+import { didYouMean } from './nearest-names.js';
 import { planError } from './plan-error.js';
 import { type CatalogueScheme, ggufSchemes, nearestSchemes, schemeNames, schemes } from './schemes.js';
 
@@ -40,8 +41,7 @@ function meaningOf(name: string): (scheme: CatalogueScheme) => boolean {
 }
 
 function unknown(found: string, name = ''): Error {
-  const near = nearestSchemes(name, [...families.keys(), ...schemes.map(({ id }) => id)]);
-  const meant = near.length === 0 ? '' : `Did you mean ${near.join(' or ')}? `;
+  const meant = didYouMean(nearestSchemes(name, [...families.keys(), ...schemes.map(({ id }) => id)]));
   const listed = `${[...families.keys()].join(', ')}; ${schemeNames}`;
   return planError('SCHEME_UNKNOWN', `--schemes: expected schemes or families of them, found ${found}`, {
     expected: `some of ${listed}`,

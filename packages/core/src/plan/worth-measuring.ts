@@ -2,6 +2,7 @@
  * @file Which candidates could still matter. By Lagrangian duality a plan that uses a candidate costs at least the relaxed
  * bound plus the candidate's reduced cost; where that exceeds the best plan known, the candidate need not be measured.
  */
+import { bytesRange } from './bytes.js';
 import { type CouplingGroup, mergeCoupled, type MergedChoice } from './coupling.js';
 import { pricesNear, solve } from './solve.js';
 import type { Choice } from './types.js';
@@ -22,10 +23,7 @@ export function worthMeasuring(
   groups: readonly CouplingGroup[] = [],
 ): Set<string> {
   const merged = mergeCoupled(choices, groups);
-  const smallest = merged.reduce(
-    (sum, { candidates }) => sum + Math.min(...candidates.map(({ bytes }) => bytes)),
-    0,
-  );
+  const [smallest] = bytesRange(merged);
   // Without the open candidates nothing fits: all of them are needed.
   if (smallest > capacityBytes) return new Set(open.map(({ tensor }) => tensor));
   const { picked, natsPerByte } = solve(merged, capacityBytes);

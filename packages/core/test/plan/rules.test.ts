@@ -1,15 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { ModelTensor } from '../../src/model/types.js';
-import { applyLocks, parseLock } from '../../src/plan/locks.js';
 import { dataRange, storageOptions } from '../../src/plan/options.js';
 import { makePlan } from '../../src/plan/plan.js';
 import { priceOptions } from '../../src/plan/price.js';
 import { blockCount, ruleFor } from '../../src/plan/rules/name-rules.js';
-import { ruleAssignment } from '../../src/plan/rules/rule-assignment.js';
 import { asRulePlan, rulePrices } from '../../src/plan/rules/rule-prices.js';
 import { typicalError } from '../../src/plan/rules/typical-errors.js';
 import { ggufSchemes, schemes } from '../../src/plan/schemes.js';
-import { expectFailure } from '../support/errors.js';
 import { smallLlama, tensorOf } from './models.js';
 
 /** LLaMA 7B: 32 blocks of seven matrices and two norms, with embedding, last norm and head. */
@@ -62,52 +59,6 @@ describe('the name rules', () => {
     expect(rule('transformer.wte.weight')).toBe(16);
     expect(rule('x.attention.self.weight')).toBe(4);
     expect(rule('x.something.weight')).toBe(2);
-  });
-});
-
-describe('the rules as an assignment', () => {
-  const storage = storageOptions(llama7b());
-
-  test('store bits in schemes, and the sensitive as it is', () => {
-    const { schemes: taken, bytes } = ruleAssignment(storage, 1000);
-    expect(taken.get('blk.12.ffn_up.weight')).toBe('Q2_K');
-    expect(taken.get('blk.2.ffn_up.weight')).toBe('Q4_K');
-    expect(taken.get('token_embd.weight')).toBe('F16');
-    const sizes = storage.map(({ tensor, options }) => {
-      return options.find(({ scheme }) => scheme === taken.get(tensor.name))?.bytes ?? NaN;
-    });
-    expect(bytes).toBe(1000 + sizes.reduce((sum, size) => sum + size, 0));
-  });
-
-  test('reduce the largest first, step by step, until a size is met', () => {
-    const whole = ruleAssignment(storage, 0);
-    const target = whole.bytes - 100_000_000;
-    const { bytes, bits } = ruleAssignment(storage, 0, target);
-    expect(bytes).toBeLessThanOrEqual(target);
-    // One feed-forward matrix saves about ten million: nothing smaller was touched, and nothing more than needed.
-    expect(bytes).toBeGreaterThan(target - 11_000_000);
-    const reduced = [...bits].filter(([name, value]) => value < (whole.bits.get(name) ?? 0));
-    expect(reduced.every(([name]) => name.includes('ffn_'))).toBe(true);
-  });
-
-  test('never reduce what has 16 bits, and say what can be reached', async () => {
-    const { bytes, bits } = ruleAssignment(storage, 0, 2_700_000_000);
-    expect(bytes).toBeLessThanOrEqual(2_700_000_000);
-    expect(bits.get('token_embd.weight')).toBe(16);
-    await expectFailure(
-      () => ruleAssignment(storage, 0, 2_600_000_000),
-      'budget-impossible',
-      'BUDGET_IMPOSSIBLE',
-      /the name rules reach 2,650,292,224 bytes/,
-    );
-  });
-
-  test('leave locks alone, and rows that 256 does not divide to wider schemes', () => {
-    const tensors = smallLlama(4, 160);
-    const locks = applyLocks([parseLock('blk.2.ffn_up=Q8_0')], tensors);
-    const { schemes: taken } = ruleAssignment(storageOptions(tensors, locks), 0);
-    expect(taken.get('blk.2.ffn_up.weight')).toBe('Q8_0');
-    expect(taken.get('blk.1.ffn_up.weight')).toBe('Q4_0');
   });
 });
 

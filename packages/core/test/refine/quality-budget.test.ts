@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { mergeCoupled, expandPicked } from '../../src/plan/coupling.js';
-import { bytesRange, leastBytes } from '../../src/plan/least-bytes.js';
+import { bytesRange } from '../../src/plan/bytes.js';
+import { leastBytes } from '../../src/plan/least-bytes.js';
 import { type LossLimit, parseQuality, type QualityOptions } from '../../src/plan/quality.js';
 import { solve } from '../../src/plan/solve.js';
 import type { Choice } from '../../src/plan/types.js';

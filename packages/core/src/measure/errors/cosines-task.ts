@@ -2,16 +2,15 @@
  * @file In the engine: how much a tensor's weights in a scheme point where they did: the cosine of the angle between w and w', over
  * evenly spaced rows, w' decoded from the very codes that the scheme would store.
  */
-import { isTensorType } from '@bitsmith/formats';
-import { type Engine, requiresImportance } from '@bitsmith/ggml';
-import { isOverflow } from '../../encode/encode-rows.js';
-import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
+import type { Engine } from '@bitsmith/ggml';
+import { prepareSchemes } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { readImportance } from '../../io/read-importance.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import type { StorageType } from '../../plan/schemes.js';
 import { inLanes } from '../../run/lanes.js';
+import { decodedSample } from './decoded-sample.js';
 import { readSamples, type RowSample } from './row-samples.js';
 
 export type CosinesTask = TaskType<
@@ -59,16 +58,10 @@ async function cosineIn(
   let before = 0;
   let after = 0;
   let product = 0;
-  for (const { values, rows, rowLength, importance } of samples) {
-    const decoded = new Float32Array(values.length);
-    const needed = isTensorType(scheme) && requiresImportance(scheme);
-    const vector = importance ?? (needed ? new Float32Array(rowLength).fill(1) : undefined);
-    try {
-      await throughScheme(engine, { scheme, values, rows, rowLength, importance: vector }, decoded);
-    } catch (error) {
-      if (isOverflow(error)) return null;
-      throw error;
-    }
+  for (const sample of samples) {
+    const decoded = await decodedSample(engine, sample, scheme);
+    if (decoded === null) return null;
+    const { values } = sample;
     for (let i = 0; i < values.length; i++) {
       before += values[i] * values[i];
       after += decoded[i] * decoded[i];

@@ -4,16 +4,15 @@
  * c_j the mean square of input channel j, and the plain square sum_ij r_i (w_ij - w'_ij)^2. r_i is what row i stands for: of an
  * embedding that is only looked up, how often its token occurs.
  */
-import { isTensorType } from '@bitsmith/formats';
-import { type Engine, requiresImportance, weightedError } from '@bitsmith/ggml';
-import { isOverflow } from '../../encode/encode-rows.js';
-import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
+import { type Engine, weightedError } from '@bitsmith/ggml';
+import { prepareSchemes } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { readImportance } from '../../io/read-importance.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import type { StorageType } from '../../plan/schemes.js';
 import { inLanes } from '../../run/lanes.js';
+import { decodedSample } from './decoded-sample.js';
 import { readSamples, type RowSample } from './row-samples.js';
 
 export type ErrorsTask = TaskType<
@@ -64,7 +63,7 @@ export const runErrors: TaskHandler<ErrorsTask> = async (parameters, report, set
   }
 };
 
-/** Null where the scheme, or a scale of it, overflows on these weights: then it is no candidate for them. */
+/** Null where the scheme overflows on these weights. */
 async function errorOf(
   engine: Engine,
   samples: readonly RowSample[],
@@ -72,17 +71,10 @@ async function errorOf(
 ): Promise<SchemeError | null> {
   let weighted = 0;
   let plain = 0;
-  for (const { values, rows, rowLength, rowWeights, importance } of samples) {
-    const decoded = new Float32Array(values.length);
-    const uniform =
-      isTensorType(scheme) && requiresImportance(scheme) ? new Float32Array(rowLength).fill(1) : undefined;
-    const vector = importance ?? uniform;
-    try {
-      await throughScheme(engine, { scheme, values, rows, rowLength, importance: vector }, decoded);
-    } catch (error) {
-      if (isOverflow(error)) return null;
-      throw error;
-    }
+  for (const sample of samples) {
+    const { values, rows, rowLength, rowWeights, importance } = sample;
+    const decoded = await decodedSample(engine, sample, scheme);
+    if (decoded === null) return null;
     const unweighted = weightedError(values, decoded, rows, rowLength, undefined, rowWeights);
     plain += unweighted;
     weighted +=

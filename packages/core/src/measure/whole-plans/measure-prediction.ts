@@ -1,4 +1,5 @@
 /** @file The fit that turns sums of prices into expected losses of whole plans: measured on plans of the model at hand. */
+import { bytesRange } from '../../plan/bytes.js';
 import { type CouplingGroup, expandPicked, mergeCoupled } from '../../plan/coupling.js';
 import type { StorageType } from '../../plan/schemes.js';
 import type { Choice } from '../../plan/types.js';
@@ -82,7 +83,7 @@ interface PricedPlan extends PriceSums {
 /** Best plans by the prices at sizes in geometric steps; sizes that give the same plan count once. */
 function spreadPlans(choices: readonly Choice[], options: PredictionOptions): PricedPlan[] {
   const { parameterCount, plans: count = DEFAULT_PLANS } = options;
-  const smallest = sumOf(choices, (bytes) => Math.min(...bytes));
+  const [smallest] = bytesRange(choices);
   const least = Math.max(smallest, (LEAST_BITS * parameterCount) / 8);
   const most = Math.max(least, (MOST_BITS * parameterCount) / 8);
   const seen = new Set<string>();
@@ -132,8 +133,4 @@ export function priceOfPlan(
   );
   const more = interactionNats(interactions, (tensor) => prices.get(tensor) ?? 0);
   return { priceSum: priceSum + more, bodySum: Math.max(0, bodySum + more) };
-}
-
-function sumOf(choices: readonly Choice[], pick: (bytes: readonly number[]) => number): number {
-  return choices.reduce((sum, { candidates }) => sum + pick(candidates.map(({ bytes }) => bytes)), 0);
 }

@@ -6,7 +6,7 @@
 import { bitsPerWeight, type TensorType } from '@bitsmith/formats';
 import { fileBytes } from '../bytes.js';
 import type { CouplingGroup } from '../coupling.js';
-import { nearestNames } from '../nearest-names.js';
+import { didYouMean, nearestNames } from '../nearest-names.js';
 import type { TensorOptions } from '../options.js';
 import { planError } from '../plan-error.js';
 import type { StorageType } from '../schemes.js';
@@ -63,8 +63,7 @@ export interface Preset {
 export function parsePresetName(text: string): PresetName {
   const found = presetNames.find((name) => name === text.trim().toUpperCase());
   if (found !== undefined) return found;
-  const near = nearestNames(text, presetNames);
-  const meant = near.length === 0 ? '' : `Did you mean ${near.join(' or ')}? `;
+  const meant = didYouMean(nearestNames(text, presetNames));
   throw planError('PRESET_UNKNOWN', `expected a preset of llama.cpp, found ${JSON.stringify(text)}`, {
     expected: `one of ${presetNames.join(', ')}`,
     found: text,

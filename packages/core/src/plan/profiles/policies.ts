@@ -3,7 +3,7 @@
  * spread, a target where the model will run. What a user asks for wins over both.
  */
 import { type Floor, parseFloor } from '../floors.js';
-import { nearestNames } from '../nearest-names.js';
+import { didYouMean, nearestNames } from '../nearest-names.js';
 import { planError } from '../plan-error.js';
 import type { TensorOptions } from '../options.js';
 
@@ -75,11 +75,10 @@ function named<Name extends string>(
 ): Name {
   const found = names.find((name) => name === text.trim().toLowerCase());
   if (found !== undefined) return found;
-  const near = nearestNames(text, names);
   throw planError(code, `expected ${expected}, found ${JSON.stringify(text)}`, {
     expected: `one of ${names.join(', ')}`,
     found: text,
-    suggestion: `${near.length === 0 ? '' : `Did you mean ${near.join(' or ')}? `}There are ${names.join(', ')}.`,
+    suggestion: `${didYouMean(nearestNames(text, names))}There are ${names.join(', ')}.`,
   });
 }
 

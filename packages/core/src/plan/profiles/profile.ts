@@ -10,7 +10,7 @@ import { parseCouplings } from '../coupling.js';
 import { parseFloor } from '../floors.js';
 import { parseLock } from '../locks.js';
 import { KEEP, unknownScheme } from '../named-scheme.js';
-import { nearestNames } from '../nearest-names.js';
+import { didYouMean, nearestNames } from '../nearest-names.js';
 import { parsePresetName } from '../presets/presets.js';
 import { parseQuality } from '../quality.js';
 import { parseSchemes } from '../scheme-list.js';
@@ -135,8 +135,7 @@ function contentError(parsed: ParsedYaml, name: string, issue: z.core.$ZodIssue)
 
 function unknownKey(parsed: ParsedYaml, name: string, path: readonly string[], key: string): BitsmithError {
   const legal = path.at(-1) === 'budget' ? budgetKeys : keys;
-  const near = nearestNames(key, legal);
-  const meant = near.length === 0 ? '' : `Did you mean ${near.join(' or ')}? `;
+  const meant = didYouMean(nearestNames(key, legal));
   return new BitsmithError(
     'profile',
     'PROFILE_KEY_UNKNOWN',

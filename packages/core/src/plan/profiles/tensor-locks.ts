@@ -2,7 +2,7 @@
 import type { ModelTensor } from '../../model/types.js';
 import type { Lock } from '../locks.js';
 import { schemeForTensor } from '../named-scheme.js';
-import { nearestNames } from '../nearest-names.js';
+import { didYouMean, nearestNames } from '../nearest-names.js';
 import { planError } from '../plan-error.js';
 import { quantizable } from '../quantizable.js';
 
@@ -36,10 +36,9 @@ function exactly(name: string): RegExp {
 }
 
 function unknownTensor(name: string, names: readonly string[]): Error {
-  const near = nearestNames(name, names);
   return planError('PLAN_TENSOR_UNKNOWN', `the model has no tensor ${JSON.stringify(name)}`, {
     expected: 'a tensor of the model',
     found: name,
-    suggestion: near.length === 0 ? 'Remove the line.' : `Did you mean ${near.join(' or ')}?`,
+    suggestion: didYouMean(nearestNames(name, names)).trim() || 'Remove the line.',
   });
 }
