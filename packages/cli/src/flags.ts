@@ -55,11 +55,11 @@ export const flagGroups: Readonly<Record<string, readonly string[]>> = {
     'lock',
     'floor',
     'couple',
-    'equalize',
     'protectSuperWeights',
     'protectBits',
   ],
   Measuring: [
+    'equalize',
     'imatrix',
     'encoder',
     'method',

@@ -2,7 +2,9 @@
 import { buildCommand, buildRouteMap } from '@stricli/core';
 import type { CliContext } from './context.js';
 import {
+  activationType,
   budgetFlags,
+  equalizeFlag,
   fraction,
   gpuFlag,
   homeFlag,
@@ -163,17 +165,38 @@ presets, and says how to get any point.
   },
 });
 
-const evaluate = buildCommand<EvaluateFlags, [string, string], CliContext>({
+const evaluate = buildCommand<EvaluateFlags, [string, string?], CliContext>({
   loader: async () => (await import('./commands/evaluate.js')).evaluate,
   parameters: {
     positional: {
       kind: 'tuple',
-      parameters: [argument('SOURCE', 'The model as it was'), argument('FILE', 'The quantized GGUF')],
+      parameters: [
+        argument('SOURCE', 'The model as it was'),
+        {
+          ...argument('FILE', 'The quantized GGUF; none with --activations'),
+          optional: true,
+        },
+      ],
     },
     flags: {
       ...textFlags,
       text: optional('Text to measure on, whole (default: the report text that comes along)', 'FILE', text),
-      tokens: optional('Tokens of the text to use at most (default: all)', 'N', wholeNumber(1)),
+      tokens: optional(
+        'Tokens of the text to use at most (default: all; 20,480 with --activations)',
+        'N',
+        wholeNumber(1),
+      ),
+      activations: optional(
+        'Compute the source itself with weights and activations in 8 bits: int8',
+        'int8',
+        activationType,
+      ),
+      activationScales: optional(
+        'What shares a scale of activations: token, tensor, or static, calibrated beforehand (default: token)',
+        'NAME',
+        text,
+      ),
+      equalize: equalizeFlag,
       threads: threadsFlag,
       gpu: gpuFlag,
       home: homeFlag,
@@ -184,7 +207,14 @@ const evaluate = buildCommand<EvaluateFlags, [string, string], CliContext>({
   docs: {
     brief: 'Measure a file against its source: perplexity and KL divergence',
     fullDescription: `Runs both models over the same text and compares their predictions token by token, defined as by
-llama-perplexity --kl-divergence.`,
+llama-perplexity --kl-divergence.
+
+With --activations int8 there is no FILE: the source runs beside itself with weights (int8, a scale a row) and activations of every
+matrix rounded to 8 bits, really computed with. --text is then split, and only its last part is measured on.
+
+  bitsmith evaluate MODEL FILE.gguf
+  bitsmith evaluate MODEL --activations int8
+  bitsmith evaluate MODEL --activations int8 --equalize 0.5`,
   },
 });
 

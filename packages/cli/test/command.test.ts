@@ -111,7 +111,7 @@ describe('arguments that make no sense end with code 2 and say why', () => {
     [['analyze', referenceModel, '--method', 'rnt'], 'expected a method out of'],
     [['analyze', 'x', '--samples', '0'], '--samples 0: expected a whole number of at least 1'],
     [['analyze', 'x', '--coverage', '2'], '--coverage 2: expected a number above 0 and up to 1'],
-    [['evaluate', 'x'], 'expected FILE, found nothing'],
+    [['evaluate', 'x'], 'expected a file to hold against the source, found none'],
     [['cache', 'gc', '--older-than', 'never'], '--older-than never: expected a whole number'],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await run(...args);

@@ -7,10 +7,15 @@ import { nats, percent, plural, withError } from './units.js';
 const labelWidth = 17;
 
 /** The lines of an evaluation; of a plan alone, what it predicts. */
-export function costLines(evaluation: Evaluation | null, plan: Plan | null, terminal: Terminal): string[] {
+export function costLines(
+  evaluation: Evaluation | null,
+  plan: Plan | null,
+  terminal: Terminal,
+  how = 'measured on the file',
+): string[] {
   if (evaluation === null) return plan === null ? [] : predictedLines(plan, terminal);
   const { text, klNats } = evaluation;
-  const detail = `measured on the file at ${plural(evaluation.positions, 'position')} of ${oneLine(text.name)}`;
+  const detail = `${how} at ${plural(evaluation.positions, 'position')} of ${oneLine(text.name)}`;
   const paint = new Paint(terminal);
   const sign = terminal.unicode ? '±' : '+-';
   const dot = terminal.unicode ? ' · ' : ', ';

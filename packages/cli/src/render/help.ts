@@ -35,7 +35,9 @@ function commandHelp(command: Command<CliContext>, path: readonly string[], term
   const paint = new Paint(terminal);
   const { flags = {}, positional, aliases = {} } = command.parameters;
   const named = positional?.kind === 'tuple' ? positional.parameters : [];
-  const words = named.map(({ placeholder }) => placeholder ?? 'VALUE');
+  const words = named.map(({ placeholder = 'VALUE', optional }) =>
+    optional === true ? `[${placeholder}]` : placeholder,
+  );
   const required = Object.entries(flags).flatMap(([name, flag]) => {
     return flag.kind === 'parsed' && flag.optional !== true && flag.default === undefined
       ? [spelling(name, flag)]

@@ -3,6 +3,7 @@ import type { PlanResult } from '@bitsmith/core';
 import { bitsMap, keptLine } from './bits-map.js';
 import { budgetLine, memoryLines } from './budget.js';
 import { costLines } from './cost.js';
+import { equalizationLines } from './equalization.js';
 import { lossLines } from './loss.js';
 import { protectionLines } from './protection.js';
 import { plannedQualityLine } from './quality.js';
@@ -41,6 +42,7 @@ export function renderPlan(plan: PlanResult, terminal: Terminal): string {
       ...keptLine(tensors, screen),
     ],
     lossLines(tensors, plan, lossRows, screen),
+    equalizationLines(plan.equalization, screen),
   ];
   const text = sections.filter((lines) => lines.length > 0);
   return `${text.map((lines) => lines.map((line) => fitLine(line, screen)).join('\n')).join('\n\n')}\n`;

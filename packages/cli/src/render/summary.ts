@@ -7,6 +7,7 @@ import { bitsMap, keptLine } from './bits-map.js';
 import { budgetLine, memoryLines } from './budget.js';
 import { coherenceLines } from './coherence.js';
 import { costLines } from './cost.js';
+import { equalizationLines } from './equalization.js';
 import { liftLines } from './lifts.js';
 import { lossLines } from './loss.js';
 import { protectionLines } from './protection.js';
@@ -54,10 +55,11 @@ export function renderSummary(result: QuantizeResult, terminal: Terminal): strin
       ...bitsMap(tensors, screen),
       ...keptLine(tensors, screen),
     ],
+    equalizationLines(result.equalization, screen),
     result.evaluation?.sample ? sampleLines(result.evaluation.sample, screen) : [],
     footLines(result, screen),
   ];
-  const used = fixed.reduce((sum, lines) => sum + lines.length + 1, 0);
+  const used = fixed.reduce((sum, { length }) => sum + (length === 0 ? 0 : length + 1), 0);
   const room = Math.min(mostLossLines, Math.max(fewestLossLines, screenLines - used - 2));
   const sections = [...fixed.slice(0, 3), lossLines(tensors, result.plan, room, screen), ...fixed.slice(3)];
   const text = sections

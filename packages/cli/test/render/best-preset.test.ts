@@ -26,7 +26,7 @@ it.each([
 ] as const)('the best preset stands beside a plan where the %s wins', (winner, text) => {
   const plan = { ...base.plan, presetFloor: { ...floor, winner } };
   for (const shown of [
-    renderPlan({ ...plan, search: null, protection: null }, screen),
+    renderPlan({ ...plan, search: null, protection: null, equalization: null }, screen),
     renderSummary({ ...base, plan }, screen),
   ]) {
     const line = lineOf(shown) ?? '';

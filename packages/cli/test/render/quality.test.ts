@@ -81,6 +81,7 @@ describe('limits of quality in the summary', () => {
       quality: fit,
       search: null,
       protection: null,
+      equalization: null,
     };
     expect(renderPlan(plan, { ...plain, width: 100 })).toContain(
       '  quality a KL of at most 0.0135 nats per token: 0.0131 nats on the search text, by 3 plans',
@@ -94,7 +95,7 @@ describe('memory in the summary', () => {
     const plan = { ...base.plan, budget: { ...base.plan.budget, memory } };
     for (const text of [
       renderSummary({ ...base, plan }, plain),
-      renderPlan({ ...plan, search: null, protection: null }, plain),
+      renderPlan({ ...plan, search: null, protection: null, equalization: null }, plain),
     ]) {
       expect(text).toContain(`  memory  ${((weights + memory.totalBytes) / 1e6).toFixed(1)} MB: weights `);
       expect(text).toContain('8,192 tokens in Q8_0 17.8 MB');

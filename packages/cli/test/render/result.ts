@@ -174,6 +174,7 @@ export function exampleResult(tensors = exampleTensors()): QuantizeResult {
     largestError: { tensor: 'blk.2.ffn_down.weight', value: 0.1784 },
     lifts: [],
     protection: null,
+    equalization: null,
     coherence: null,
     quality: null,
     seconds: {

@@ -98,7 +98,10 @@ describe('the summary of a run', () => {
 describe('a plan', () => {
   it('is drawn before anything is written', () => {
     expect(
-      renderPlan({ ...small.plan, search: null, protection: null }, { ...plain, width: 80 }),
+      renderPlan(
+        { ...small.plan, search: null, protection: null, equalization: null },
+        { ...plain, width: 80 },
+      ),
     ).toMatchSnapshot();
   });
 });

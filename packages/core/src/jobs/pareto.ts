@@ -17,6 +17,7 @@ import { type Preset, presetPlans } from '../plan/presets/presets.js';
 import { priceOptions } from '../plan/price.js';
 import type { PriceSums } from '../plan/price-sums.js';
 import type { Choice } from '../plan/types.js';
+import { originalOf } from '../model/types.js';
 import { presetRecipes } from '../presets/recipes.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
@@ -24,6 +25,7 @@ import type { TextUse } from '../run/record.js';
 import { spreadChunks } from '../text/tokenize.js';
 import type { Calibration } from '../calibrate/calibrate.js';
 import { completeOptions } from './complete-options.js';
+import { equalizedFrame, parseEqualize } from './equalized.js';
 import { type Frame, openFrame, parseFrame } from './plan-frame.js';
 import type { PlanOptions } from './plan-options.js';
 import { priceChoices } from './price-choices.js';
@@ -78,15 +80,17 @@ async function* paretoIn(run: RunContext, given: ParetoOptions): Work<ParetoResu
   refuseRules(options);
   const asked = parseFrame(options);
   refuseBadPricing(options);
-  const frame = yield* openFrame(run, options, asked);
+  parseEqualize(options);
+  const opened = yield* openFrame(run, options, asked);
+  await refuseNonFiniteWeights(run, opened.model);
+  const texts = await prepareTexts(run, opened.model, opened.corpus, options);
+  const frame = yield* equalizedFrame(run, opened, texts.calibration, options, asked);
   const { model, storage, groups, headerBytes } = frame;
   const presets = presetPlans(await presetRecipes(run, model), storage, headerBytes, groups);
-  await refuseNonFiniteWeights(run, model);
-  const texts = await prepareTexts(run, model, frame.corpus, options);
   const calibration = yield* calibrationFor(run, model, texts, options);
   const choices = yield* pricedFor(run, frame, presets, { calibration, texts }, options);
   const { prediction, text } = yield* fitTotals(run, frame, choices, { calibration, texts }, options);
-  const { location, name, architecture, sha256, parameterCount, byteLength } = model;
+  const { location, name, architecture, sha256, parameterCount, byteLength } = originalOf(model);
   const curve = paretoCurve({
     choices,
     groups,
@@ -117,11 +121,12 @@ function summaryOf({ fit, plans }: Prediction): TotalsFit {
 
 /** A curve is of all budgets: what asks for one plan would be passed over in silence. */
 function refuseBesidePareto(options: ParetoOptions): void {
-  const { planFile, preset, savePlan, tensorTypeFile, search } = options;
+  const { planFile, preset, savePlan, tensorTypeFile, search, protectSuperWeights } = options;
   const flags = { plan: planFile, preset, 'save-plan': savePlan, 'tensor-type-file': tensorTypeFile, search };
   const given = [
     ...givenWishes(options),
     ...Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : `--${flag} ${value}`)),
+    ...(protectSuperWeights === true ? ['--protect-super-weights'] : []),
   ];
   if (given.length === 0) return;
   throw new BitsmithError(

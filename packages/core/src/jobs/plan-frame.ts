@@ -17,13 +17,15 @@ import { type Shape, shapeOf } from '../plan/shape.js';
 import type { RunContext, RunOptions } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import { type Corpus, loadCorpus } from '../text/corpus.js';
+import type { Equalization } from '../transform/equalize/equalize.js';
 import { EMPTY_HASH, layoutOutput } from '../write/gguf.js';
 import { refuseSource, refuseUnwritable } from './output.js';
+import type { EqualizeOptions } from './equalized.js';
 import type { ProfileOptions } from './profiles.js';
 import type { TextOptions } from './texts.js';
 
 /** What shapes the frame. */
-export interface FrameOptions extends RunOptions, ProfileOptions, TextOptions {
+export interface FrameOptions extends RunOptions, ProfileOptions, TextOptions, EqualizeOptions {
   /** A `.gguf` file, a Hugging Face folder, or a hub id. */
   readonly model: string;
   /** `REGEX=SCHEME`: matching tensors are stored so, whatever the prices say. */
@@ -50,6 +52,8 @@ export interface Frame extends Shape {
   readonly model: SourceModel;
   readonly headerBytes: number;
   readonly corpus: Corpus;
+  /** What made the model's channels alike; null where nothing did. */
+  readonly equalization: Equalization | null;
 }
 
 /** The user's words, read. */
@@ -92,12 +96,22 @@ export async function* openFrame(run: RunContext, options: FrameOptions, asked: 
   const { store, signal } = run;
   const model = yield* openModel(options.model, { store, token: options.token, signal });
   for (const file of outputs) await refuseSource(file, model);
+  return await frameOf(model, corpus, options, asked);
+}
+
+/** The frame of a model that is open. */
+export async function frameOf(
+  model: SourceModel,
+  corpus: Corpus,
+  options: FrameOptions,
+  asked: AskedFrame,
+): Promise<Frame> {
   const named = tensorLocks(options.tensors ?? {}, model.tensors);
   if (asked.inGguf) refuseNotGguf(named.map(demandOfLock));
   const { policy, schemes } = options;
   const shape = shapeOf(model, { ...asked, locks: [...asked.locks, ...named], schemes, policy });
   const dataset = await datasetName(options, corpus);
-  return { model, ...shape, corpus, headerBytes: headerBytes(model, dataset) };
+  return { model, ...shape, corpus, headerBytes: headerBytes(model, dataset), equalization: null };
 }
 
 function demandsOf(allowed: readonly CatalogueScheme[], asked: FrameOptions['schemes'] = []): SchemeDemand[] {

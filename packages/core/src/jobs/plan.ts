@@ -6,7 +6,7 @@ import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
 import { ternaryTensors, withTernaryExact } from '../measure/ternary/ternary-tensors.js';
-import type { SourceModel } from '../model/types.js';
+import { originalOf, type SourceModel } from '../model/types.js';
 import type { SchemeDemand } from '../plan/container.js';
 import {
   asRulePlan,
@@ -41,7 +41,10 @@ import type { SearchRecord } from '../refine/search-record.js';
 import { refuseBadSearch, searchPlan } from '../refine/search.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
+import type { Equalization } from '../transform/equalize/equalize.js';
+import { type EqualizationReport, equalizationReport } from '../transform/equalize/report.js';
 import { completeOptions } from './complete-options.js';
+import { equalizedFrame, parseEqualize } from './equalized.js';
 import {
   likelySizes,
   NO_CORRECTION,
@@ -81,6 +84,8 @@ export interface PlannedModel {
   readonly search: SearchRecord | null;
   /** Null where no super weights were to be protected. */
   readonly protection: Protection | null;
+  /** Null where channels were left as they are. */
+  readonly equalization: Equalization | null;
 }
 
 /** A plan, and how it was searched for. */
@@ -89,6 +94,8 @@ export interface PlanResult extends Plan {
   readonly search: SearchRecord | null;
   /** Null where no super weights were to be protected. */
   readonly protection: Protection | null;
+  /** Null where channels were left as they are. */
+  readonly equalization: EqualizationReport | null;
 }
 
 /** What a plan was made to meet. */
@@ -108,8 +115,8 @@ export interface PlannedQuality {
 export async function* plan(options: PlanOptions): Work<PlanResult> {
   return yield* inRun(options, async function* (run) {
     const completed = yield* completeOptions(run, options);
-    const { plan: made, search, protection } = yield* planModel(run, completed);
-    return { ...made, search, protection };
+    const { plan: made, search, protection, equalization } = yield* planModel(run, completed);
+    return { ...made, search, protection, equalization: equalizationReport(equalization) };
   });
 }
 
@@ -133,15 +140,18 @@ export async function* planModel(
   refuseBadPricing(options);
   refuseBadSearch(options);
   refuseBadProtection(options);
-  const frame = yield* openFrame(run, options, asked);
-  const { model, storage } = frame;
+  parseEqualize(options);
+  const opened = yield* openFrame(run, options, asked);
+  const { model, storage } = opened;
   if (wishes === NO_WISHES) refuseOpenTensors(storage);
   const planFile = options.planFile === undefined ? null : await loadPlanFile(options.planFile, model);
   if (asked.inGguf) refuseNotGguf(demandsOfFile(planFile));
-  const budget = wishes === null ? null : await budgetFor(run, wishes, frame);
+  if (wishes !== null) await budgetFor(run, wishes, opened);
   await refuseNonFiniteWeights(run, model);
-  const texts = await prepareTexts(run, model, frame.corpus, options);
-  const calibration = yield* calibrationFor(run, model, texts, options);
+  const texts = await prepareTexts(run, model, opened.corpus, options);
+  const frame = yield* equalizedFrame(run, opened, texts.calibration, options, asked);
+  const budget = wishes === null ? null : await budgetFor(run, wishes, frame);
+  const calibration = yield* calibrationFor(run, frame.model, texts, options);
 
   const prepared: Prepared = { run, frame, options, texts, calibration };
   if (planFile !== null) return await finished(prepared, fromFile(prepared, planFile));
@@ -160,7 +170,7 @@ interface Prepared {
 
 const sourceOf = ({ frame: { model } }: Prepared): Plan['source'] => ({
   name: model.name,
-  sha256: model.sha256,
+  sha256: originalOf(model).sha256,
 });
 
 function fromFile(prepared: Prepared, file: PlanFile): Plan {
@@ -231,13 +241,24 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
 
 /** Saves the plan where that was asked for. */
 async function finished(
-  { frame: { model, storage, groups }, options, texts, calibration }: Prepared,
+  { frame: { model, storage, groups, equalization }, options, texts, calibration }: Prepared,
   made: Plan,
   how: Pick<PlannedModel, 'pricing' | 'choices' | 'quality' | 'search' | 'protection'> = GIVEN,
 ): Promise<PlannedModel> {
   await savePlan(made, model, options);
   const schemes = made.tensors.map(({ scheme }) => scheme as StorageType);
-  return { model, calibration, texts, plan: made, schemes, storage, groups, given: how === GIVEN, ...how };
+  return {
+    model,
+    calibration,
+    texts,
+    plan: made,
+    schemes,
+    storage,
+    groups,
+    equalization,
+    given: how === GIVEN,
+    ...how,
+  };
 }
 
 /** Nothing was measured for a plan that was given. */

@@ -9,6 +9,7 @@ import { evaluateFile } from '../evaluate/evaluate.js';
 import { sha256File } from '../io/hash.js';
 import { ggufTypes } from '../plan/container.js';
 import { parseTensorError, type QualityAttempt } from '../plan/quality.js';
+import { originalOf } from '../model/types.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Stage, Work } from '../run/events.js';
 import { MemoryWatch } from '../run/memory.js';
@@ -16,6 +17,7 @@ import type { QuantizeResult, TextUse } from '../run/record.js';
 import { describeVersions } from '../run/versions.js';
 import { timed } from '../run/work.js';
 import { firstChunks, type TokenizedText } from '../text/tokenize.js';
+import { equalizationReport } from '../transform/equalize/report.js';
 import { layoutOutput } from '../write/gguf.js';
 import { completeOptions } from './complete-options.js';
 import { type Draft, encodeWithin, type VerifiedDraft } from './lift-tensors.js';
@@ -153,7 +155,7 @@ async function* build(
 ): Work<Made> {
   const begin = async (planned: PlannedModel): Promise<Draft> => {
     const { model, calibration } = planned;
-    await refuseSource(outputOf(planned, options), model);
+    await refuseSource(outputOf(planned, options), originalOf(model));
     const layout = layoutOf(planned);
     await refuseFullDisk(run, outputOf(planned, options), layout);
     const unfinished = await UnfinishedOutput.open(run.store, model, calibration, layout);
@@ -193,7 +195,7 @@ async function* evaluate(
 ): Work<Made['evaluation']> {
   if (options.verify === false) return null;
   const text = firstChunks(texts.report, options.verifyTokens ?? DEFAULT_VERIFY_TOKENS);
-  return (yield* evaluateFile(run, model, encodedPath, text)).evaluation;
+  return (yield* evaluateFile(run, originalOf(model), encodedPath, text)).evaluation;
 }
 
 /** What the file writes, where it may have collapsed or the user wants to know. */
@@ -226,7 +228,8 @@ async function describeResult(run: RunContext, finished: Finished): Promise<Quan
   const [[farthest, { relativeError }]] = [...written].toSorted(
     ([, a], [, b]) => b.relativeError - a.relativeError,
   );
-  const { model, plan, texts, pricing } = planned;
+  const { plan, texts, pricing } = planned;
+  const model = originalOf(planned.model);
   const runId = `${new Date().toISOString().replaceAll(/[:.]/g, '-')}-${randomUUID().slice(0, 8)}`;
   const dataBytes = layout.tensors.reduce((sum, { type, shape }) => sum + tensorByteLength(type, shape), 0);
   return {
@@ -266,6 +269,7 @@ async function describeResult(run: RunContext, finished: Finished): Promise<Quan
     quality: describeQuality(planned, attempts),
     search: planned.search,
     protection: planned.protection,
+    equalization: equalizationReport(planned.equalization),
     seconds,
     peakMemoryBytes: memory.peakBytes,
     seed: run.seed,

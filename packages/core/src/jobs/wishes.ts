@@ -1,6 +1,6 @@
 /** @file What a user wishes of a file: sizes, memory and quality, alone or together, read before anything is opened. */
 import { BitsmithError } from '@bitsmith/formats';
-import type { SourceModel } from '../model/types.js';
+import { originalOf, type SourceModel } from '../model/types.js';
 import { type Budget, type BudgetTerm, parseBudget, refuseNoBudget, resolveBudget } from '../plan/budget.js';
 import { contextMemory } from '../plan/memory/context-memory.js';
 import { dataRange, type TensorOptions } from '../plan/options.js';
@@ -89,7 +89,7 @@ export async function budgetFor(
   const { model, storage, headerBytes } = frame;
   const memory = sizes.find((term) => term.kind === 'memory');
   const budget = resolveBudget(sizes, {
-    sourceBytes: model.byteLength,
+    sourceBytes: originalOf(model).byteLength,
     parameterCount: model.parameterCount,
     headerBytes,
     data: dataRange(storage),

@@ -6,6 +6,7 @@ import type { QualityAttempt, QualityFit, QualityVerdict } from '../plan/quality
 import type { Plan } from '../plan/types.js';
 import type { Protection } from '../refine/protect.js';
 import type { SearchRecord } from '../refine/search-record.js';
+import type { EqualizationReport } from '../transform/equalize/report.js';
 import type { Stage } from './events.js';
 
 export interface TextUse {
@@ -66,6 +67,8 @@ export interface QuantizeResult {
   readonly search: SearchRecord | null;
   /** What protecting super weights came to; null where it was not asked for. */
   readonly protection: Protection | null;
+  /** What made channels alike before anything was measured; null where they were left as they are. */
+  readonly equalization: EqualizationReport | null;
   readonly seconds: Readonly<Partial<Record<Stage | 'total', number>>>;
   /** Largest resident memory of the command and its engine together, in bytes. */
   readonly peakMemoryBytes: number;

@@ -9,7 +9,7 @@ import {
   type TensorType,
 } from '@bitsmith/formats';
 import type { Calibration } from '../calibrate/calibrate.js';
-import type { SourceModel } from '../model/types.js';
+import { originalOf, type SourceModel } from '../model/types.js';
 import { fileTypeOf } from '../plan/file-type.js';
 import { bitsmithVersion } from '../run/versions.js';
 
@@ -51,7 +51,8 @@ function outputMetadata(
   metadata.set('quantize.imatrix.dataset', ggufString(calibration.dataset));
   metadata.set('bitsmith.version', ggufString(bitsmithVersion));
   metadata.set('bitsmith.plan_hash', ggufString(planHash));
-  metadata.set('bitsmith.source_sha256', ggufString(model.sha256));
+  metadata.set('bitsmith.source_sha256', ggufString(originalOf(model).sha256));
+  if (model.original !== undefined) metadata.set('bitsmith.equalized_sha256', ggufString(model.sha256));
   metadata.set('bitsmith.importance_sha256', ggufString(calibration.sha256));
   return metadata;
 }

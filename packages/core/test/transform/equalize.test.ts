@@ -49,6 +49,10 @@ async function write(name: string, shape: TinyShape): Promise<string> {
   return file;
 }
 
+function siteOf(sites: readonly SiteScales[], kind: SiteScales['kind'], block: number): SiteScales {
+  return sites.find((site) => site.kind === kind && site.block === block) as SiteScales;
+}
+
 describe('the function stays what it was', () => {
   test.each(tinyFamilyNames)('%s', async (name) => {
     const shape: TinyShape = tinyFamilies[name];
@@ -83,7 +87,7 @@ describe('searched scales', () => {
     await new WeightEditor(file).setting(gain, 60, async () => {
       const sites = await sitesOf(file, shape, search);
       for (const { error } of sites) expect(error?.after).toBeLessThanOrEqual(error?.before ?? 0);
-      const [loud] = sites.filter(({ kind, block }) => kind === 'mlp-input' && block === 1);
+      const loud = siteOf(sites, 'mlp-input', 1);
       expect(loud.outliers.before).toBeGreaterThan(20);
       expect(loud.outliers.after).toBeLessThan(loud.outliers.before / 2);
       expect(loud.error?.after).toBeLessThan(0.8 * (loud.error?.before ?? 0));
@@ -101,7 +105,7 @@ describe('searched scales', () => {
     const file = await write('dead', shape);
     const gain = { tensor: 'blk.0.attn_norm.weight', row: 0, column: 5 };
     const sites = await new WeightEditor(file).setting(gain, 0, () => sitesOf(file, shape, half));
-    const [site] = sites.filter(({ kind, block }) => kind === 'attention-input' && block === 0);
+    const site = siteOf(sites, 'attention-input', 0);
     expect(site.scales[5]).toBe(1);
     expect(site.scales.every(Number.isFinite)).toBe(true);
   });

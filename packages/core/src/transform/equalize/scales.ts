@@ -25,14 +25,19 @@ export interface ChannelSizes {
 /** No channel is scaled by more than 2^16 either way: what is that far from the others is as good as nothing. */
 const LARGEST_LOG = 16;
 
-/** @throws BitsmithError `ALPHA_INVALID` */
-export function refuseBadAlpha(alpha: number): void {
+/** @param found the user's own words. @throws BitsmithError `ALPHA_INVALID` */
+export function refuseBadAlpha(alpha: number, found = String(alpha)): void {
   if (alpha >= 0 && alpha <= 1) return;
-  throw new BitsmithError('equalization', 'ALPHA_INVALID', `expected an alpha from 0 to 1, found ${alpha}`, {
-    expected: '0 (all by the weights) to 1 (all by the activations)',
-    found: String(alpha),
-    suggestion: 'Use --equalize 0.5, or --equalize search to choose it by error.',
-  });
+  throw new BitsmithError(
+    'equalization',
+    'ALPHA_INVALID',
+    `expected an alpha from 0 to 1 to equalize by, found ${found}`,
+    {
+      expected: 'from 0 (all by the weights) to 1 (all by the activations)',
+      found,
+      suggestion: 'Use --equalize 0.5, or --equalize search to have it chosen by error.',
+    },
+  );
 }
 
 /**
