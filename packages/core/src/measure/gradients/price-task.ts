@@ -160,11 +160,14 @@ async function codedRows(
   }
 }
 
+/** True losses of single tensors over what is left of them by the Gram matrix: the mean of 29 tensors in Q3_K (docs/benchmarks.md, Encoders). */
+const OPTIMISM = 1.17;
+
 function shareOf(items: readonly WeighedRow[], { kept, nearest }: RowLosses): number {
   const total = (losses: Float32Array): number =>
     items.reduce((sum, { hits }, index) => sum + hits * losses[index], 0);
   const whole = total(nearest);
-  return whole > 0 ? total(kept) / whole : 1;
+  return whole > 0 ? Math.min(1, (OPTIMISM * total(kept)) / whole) : 1;
 }
 
 function scaled({ klNats, standardError }: FisherPrice, share: number): FisherPrice {
