@@ -150,6 +150,21 @@ describe('a matrix', () => {
     expect(rounded(new LearnedMatrix(grid, weights))).toEqual(expected);
   });
 
+  test('codes that were chosen together give way only to what many steps agree on', () => {
+    const grid = new AffineGrid(encoded());
+    for (let i = 0; i < grid.codes.length; i++) grid.codes[i] = 1 + Math.floor(random() * 6);
+    const matrix = new LearnedMatrix(grid, weights, 0.2);
+    const start = rounded(matrix);
+    const pull = Float32Array.from(weights, (_, i) => (i % 3 === 0 ? 1 : 0));
+    for (let step = 0; step < 39; step++) matrix.step(pull, 1 / 100);
+    expect(rounded(matrix)).toEqual(start);
+    for (let step = 0; step < 20; step++) matrix.step(pull, 1 / 100);
+    const end = rounded(matrix);
+    const fallen = end.filter((value, i) => value < start[i]).length;
+    end.forEach((value, i) => expect(value === start[i] || (i % 3 === 0 && value < start[i])).toBe(true));
+    expect(fallen).toBeGreaterThan(weights.length / 8);
+  });
+
   test('ranges stay within a half of where they began, however long a gradient pulls', () => {
     const grid = new AffineGrid(encoded());
     const before = grid.scales.slice();

@@ -7,13 +7,13 @@ import {
   type AffineSpec,
   blockFormat,
   decodeAffine,
-  decodeF16,
   encodeAffine,
   isTensorType,
+  openAffine,
+  type OpenAffine,
   tensorByteLength,
   tensorTypes,
   type TensorType,
-  unpackCodes,
 } from '@bitsmith/formats';
 import { ComputeGraph, decodeRows, type Engine } from '@bitsmith/ggml';
 import { affineSpec } from '../../plan/affine-schemes.js';
@@ -41,6 +41,8 @@ export interface RoundedRows {
   readonly values: Float32Array;
   /** Null for schemes that are no type of ggml's. */
   readonly bytes: Uint8Array | null;
+  /** Of affine schemes, what is stored. */
+  readonly affine: OpenAffine | null;
 }
 
 /** What dW loses under the Gram matrix of text that no codes were chosen by, a row each. */
@@ -80,9 +82,13 @@ export async function roundRows(
     after[row] = before[row];
     copyRow(nearest.values, rounded.values, row, rows);
     if (nearest.bytes !== null && rounded.bytes !== null) copyRow(nearest.bytes, rounded.bytes, row, rows);
+    if (nearest.affine !== null && rounded.affine !== null)
+      for (const part of affineParts) copyRow(nearest.affine[part], rounded.affine[part], row, rows);
   }
   return { ...rounded, nearest: nearest.values, losses: { kept: after, nearest: before } };
 }
+
+const affineParts = ['codes', 'scales', 'zeros'] as const;
 
 function copyRow<Array extends Float32Array | Uint8Array>(
   from: Array,
@@ -109,24 +115,12 @@ async function nearestRows(
     return { ...encoded, ofRows: null };
   }
   const tensor = encodeAffine({ values, rows, rowLength, importance }, spec);
-  const decoded = decodeAffine(tensor);
-  if (spec.groupSize !== 'row') return { values: decoded, bytes: null, ofRows: null };
-  const scales = tensor.scales instanceof Float32Array ? tensor.scales : decodeF16(tensor.scales);
-  return {
-    values: decoded,
-    bytes: null,
-    ofRows: { scales: Float64Array.from(scales), zeros: zerosOf(tensor.zeroPoints, spec, rows) },
-  };
-}
-
-function zerosOf(zeroPoints: Uint8Array, { bits }: AffineSpec, rows: number): Float64Array {
-  const bytes = zeroPoints.byteLength / rows;
-  const zero = new Uint8Array(1);
-  return Float64Array.from({ length: rows }, (_, row) => {
-    if (bytes === 0) return 2 ** (bits - 1);
-    unpackCodes(zeroPoints, row * bytes, 1, bits, zero);
-    return zero[0];
-  });
+  const affine = openAffine(tensor);
+  const ofRows =
+    spec.groupSize === 'row'
+      ? { scales: Float64Array.from(affine.scales), zeros: Float64Array.from(affine.zeros) }
+      : null;
+  return { values: decodeAffine(tensor), bytes: null, affine, ofRows };
 }
 
 async function encodedRows(
@@ -136,12 +130,12 @@ async function encodedRows(
   rows: number,
   rowLength: number,
   importance: Float32Array,
-): Promise<{ values: Float32Array; bytes: Uint8Array }> {
+): Promise<RoundedRows & { readonly bytes: Uint8Array }> {
   const bytes = new Uint8Array(tensorByteLength(type, [rowLength, rows]));
   await encodeRows(engine, { type, values, rows, rowLength, importance }, bytes);
   const decoded = new Float32Array(values.length);
   await decodeRows(engine, { type, bytes, rows, rowLength }, decoded);
-  return { values: decoded, bytes };
+  return { values: decoded, bytes, affine: null };
 }
 
 async function withFeedback(
@@ -151,7 +145,11 @@ async function withFeedback(
   nearest: NearestRows,
 ): Promise<RoundedRows> {
   const targets = values.slice();
-  const result = { values: new Float32Array(values.length), bytes: nearest.bytes?.slice() ?? null };
+  const result = {
+    values: new Float32Array(values.length),
+    bytes: nearest.bytes?.slice() ?? null,
+    affine: nearest.affine === null ? null : copyOf(nearest.affine),
+  };
   for (const span of factor.spans) {
     const { metric, first } = span;
     const wanted = columnsOf(targets, rows, rowLength, first, metric.size);
@@ -162,10 +160,31 @@ async function withFeedback(
       const at = first === 0 ? 0 : tensorByteLength(scheme as TensorType, [first]);
       setColumns(result.bytes, solved.bytes, rows, at);
     }
+    const spec = affineSpec(scheme);
+    if (spec !== undefined && result.affine !== null && solved.affine !== null)
+      setSpan(result.affine, solved.affine, spec, rows, first);
     if (rounding.feedback && span.push !== null)
       await pushErrors(engine, span, wanted, solved.values, targets, rows);
   }
   return result;
+}
+
+function copyOf({ codes, scales, zeros }: OpenAffine): OpenAffine {
+  return { codes: codes.slice(), scales: scales.slice(), zeros: zeros.slice() };
+}
+
+/** Puts what a span stores, from column `first` on, into whole rows. */
+function setSpan(
+  target: OpenAffine,
+  span: OpenAffine,
+  { groupSize }: AffineSpec,
+  rows: number,
+  first: number,
+): void {
+  setColumns(target.codes, span.codes, rows, first);
+  const group = groupSize === 'row' ? 0 : first / groupSize;
+  setColumns(target.scales, span.scales, rows, group);
+  setColumns(target.zeros, span.zeros, rows, group);
 }
 
 /** What a span begins with. Codes of codebooks are chosen by the engine for the moved targets, and stay. */

@@ -5,6 +5,8 @@ import {
   type AffineTensor,
   blockFormat,
   encodeAffine,
+  openAffine,
+  type OpenAffine,
   serializeError,
   type TensorType,
 } from '@bitsmith/formats';
@@ -40,6 +42,8 @@ export interface SpanResult {
   readonly values: Float32Array;
   /** Of ggml's types, the encoded rows. */
   readonly bytes: Uint8Array | null;
+  /** Of affine groups, what is stored. */
+  readonly affine: OpenAffine | null;
 }
 
 const memories = new Map<number, Promise<SpanMemory>>();
@@ -70,13 +74,16 @@ export async function solveSpans({ metric, rounding, rows, targets, storage }: S
     store.close(row);
     target.set(solver.values);
   }
-  return { values: targets, bytes: storage.kind === 'blocks' ? storage.bytes : null };
+  const bytes = storage.kind === 'blocks' ? storage.bytes : null;
+  return { values: targets, bytes, affine: store.affine?.() ?? null };
 }
 
 interface OpenStorage {
   readonly cells: Cells;
   open(row: number): void;
   close(row: number): void;
+  /** All rows, opened. */
+  affine?(): OpenAffine;
 }
 
 function openStorage(
@@ -102,7 +109,12 @@ function openStorage(
   const importance = Float32Array.from({ length: size }, (_, j) => metric.matrix[j * metric.stride + j]);
   const tensor: AffineTensor = encodeAffine({ values, rows, rowLength: size, importance }, spec);
   const cells = new AffineCells(tensor, ofRows);
-  return { cells, open: (row) => cells.open(row), close: (row) => cells.close(row) };
+  return {
+    cells,
+    open: (row) => cells.open(row),
+    close: (row) => cells.close(row),
+    affine: () => openAffine(tensor),
+  };
 }
 
 parentPort?.on('message', async (job: SpanJob) => {

@@ -8,7 +8,9 @@
  * count: each step moves V and the factors by the same rate.
  *
  * A start whose codes are not the nearest ones (error feedback's) stands for weights that would round to them: a weight outside its
- * code's cell is taken to lie just inside.
+ * code's cell is taken to lie just inside. Such codes were chosen together, and a step that moves all that lie near an edge undoes
+ * more than it gains. So all of them are taken to lie near the middles of their cells: only what gradients agree on, step after
+ * step, gets as far as another code. Their ranges, solved for, stay.
  */
 import { type LevelGrid, type RangeSlopes, ROUND_TO_INTEGER } from './level-grid.js';
 
@@ -31,9 +33,14 @@ export class LearnedMatrix {
   /** Factors of the best state, whose codes stand in the grid. */
   private readonly bestHigh: Float32Array;
   private readonly bestLow: Float32Array;
+  /** How far the ends of ranges move where a weight moves by one code, as factors. */
+  private readonly rangeShare: number;
 
-  /** @param weights as they were before rounding, row by row; copied */
-  constructor(grid: LevelGrid, weights: Float32Array) {
+  /**
+   * @param weights as they were before rounding, row by row; copied
+   * @param reach of a weight's way from its code's middle to where it lies, so much counts
+   */
+  constructor(grid: LevelGrid, weights: Float32Array, reach = 1) {
     const groups = grid.scales.length;
     this.grid = grid;
     this.inverses = new Float64Array(groups);
@@ -44,7 +51,8 @@ export class LearnedMatrix {
     this.low = new Float32Array(groups).fill(1);
     this.bestHigh = this.high.slice();
     this.bestLow = this.low.slice();
-    this.meetStart();
+    this.rangeShare = reach < 1 ? 0 : Math.min(1, RANGE_CODES / grid.top);
+    this.meetStart(reach);
   }
 
   /** The weights as they round now. */
@@ -65,7 +73,7 @@ export class LearnedMatrix {
   step(gradient: Float32Array, rate: number): void {
     const slopes: RangeSlopes = { high: 0, low: 0 };
     const { high, low, grid } = this;
-    const range = rate * Math.min(1, Number(process.env['RR'] ?? RANGE_CODES) / grid.top);
+    const range = rate * this.rangeShare;
     this.inGroups((group, first, last) => {
       this.stepGroup(gradient, rate, group, first, last, slopes);
       high[group] = factor(high[group] - range * Math.sign(slopes.high));
@@ -131,8 +139,8 @@ export class LearnedMatrix {
     this.grid.slopes(group, byScale, byOffset, this.low[group], slopes);
   }
 
-  /** Puts weights whose code is not what they round to at the near edge of their code's cell. */
-  private meetStart(): void {
+  /** Puts weights where their starting codes say that they lie. */
+  private meetStart(reach: number): void {
     const { base, inverses } = this;
     const { codes, scales, offsets, top } = this.grid;
     this.inGroups((group, first, last) => {
@@ -141,8 +149,9 @@ export class LearnedMatrix {
       for (let i = first; i < last; i++) {
         const place = (base[i] - offset) * inverse;
         const nearest = Math.min(top, Math.max(0, place + ROUND_TO_INTEGER - ROUND_TO_INTEGER));
-        if (nearest !== codes[i])
-          base[i] = scale * (codes[i] + (place > codes[i] ? 0.5 - EDGE : EDGE - 0.5)) + offset;
+        if (nearest === codes[i] && reach === 1) continue;
+        const away = Math.min(0.5 - EDGE, Math.max(EDGE - 0.5, place - codes[i]));
+        base[i] = scale * (codes[i] + reach * away) + offset;
       }
     });
   }

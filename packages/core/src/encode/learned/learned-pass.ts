@@ -19,9 +19,9 @@ import type { Rounder } from '../feedback/rounder.js';
 import { type BlockLearned, inEach, learnBlock } from './learn-block.js';
 import { LearnedMatrix } from './learned-matrix.js';
 import { LearningLane } from './learning-lane.js';
-import type { LevelGrid, StoredParts } from './level-grid.js';
+import type { StoredParts } from './level-grid.js';
 import type { LearnedSettings } from './options.js';
-import { gridOf, startingGrid } from './starting-grid.js';
+import { gridOf, type StartingPoint, startingPoint } from './starting-grid.js';
 
 export interface LearnedPassSettings extends PassSettings {
   readonly importance: ImportanceMatrix;
@@ -144,7 +144,8 @@ export class LearnedPass {
     const matrices = new Map<string, LearnedMatrix>();
     for (const name of names) {
       const { values } = this.original.matrices.get(partOf(name)) as { values: Float32Array };
-      matrices.set(partOf(name), new LearnedMatrix(await this.gridFor(name, known), values));
+      const { grid, reach } = await this.startOf(name, known);
+      matrices.set(partOf(name), new LearnedMatrix(grid, values, reach));
     }
     if (known !== null) {
       for (const [part, matrix] of matrices) matrix.finish(this.valuesOf(part));
@@ -186,17 +187,20 @@ export class LearnedPass {
     });
   }
 
-  private async gridFor(name: string, known: ReadonlyMap<string, StoredParts> | null): Promise<LevelGrid> {
+  private async startOf(
+    name: string,
+    known: ReadonlyMap<string, StoredParts> | null,
+  ): Promise<StartingPoint> {
     const { engine, files, lanes, schemes, importance, rounder, startOf } = this.settings;
     const scheme = schemes.get(name) as StorageType;
     const tensor = files.tensor(name);
     const start = known?.get(name) ?? (await startOf?.(name));
-    if (start !== undefined) return gridOf(scheme, start, tensor);
+    if (start !== undefined) return { grid: gridOf(scheme, start, tensor), reach: 1 };
     const { values } = this.original.matrices.get(partOf(name)) as { values: Float32Array };
     const [vector] = columnWeights(importance, tensor).vectors;
     const { rows, rowLength } = tensor;
     const input = { values, rows, rowLength, importance: vector };
-    return await startingGrid(engine, lanes, scheme, input, await rounder.statisticsOf(name));
+    return await startingPoint(engine, lanes, scheme, input, await rounder.statisticsOf(name));
   }
 
   /** The streams behind the block. */

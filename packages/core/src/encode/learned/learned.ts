@@ -14,6 +14,7 @@ import type { TaskIdentity } from '../../run/store.js';
 import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
 import { gatherFiles, type GatheredFiles } from '../../measure/gather-files.js';
 import { encoderInputs, roundingParameters } from '../feedback/statistics.js';
+import type { BlockLearned } from './learn-block.js';
 import { blockOf } from './learned-pass.js';
 import type { EncodedTensorPlace } from './learned-task.js';
 import { type LearnedOptions, type LearnedSettings, learnedSettings } from './options.js';
@@ -54,7 +55,7 @@ export async function* learnRounding(
     taskOf,
     extension: 'safetensors',
     label: 'learned rounding',
-    work: ({ outputs, finished }) => {
+    work: ({ outputs, finished, emit }) => {
       const places = blocks.map((block) => {
         const output = outputs.get(block);
         return [
@@ -75,7 +76,13 @@ export async function* learnRounding(
           gradientPaths: gradients?.paths ?? null,
           blocks: Object.fromEntries(places),
         },
-        { signal: run.signal, onEvent: ({ block }) => finished(block) },
+        {
+          signal: run.signal,
+          onEvent: ({ block, learned }) => {
+            finished(block);
+            emit({ type: 'note', level: 'verbose', message: describe(block, learned) });
+          },
+        },
       );
     },
   });
@@ -83,6 +90,13 @@ export async function* learnRounding(
   return new Map(
     [...schemes.keys()].map((name) => [name, { path: pathOf.get(blockOf(name)) as string, name }]),
   );
+}
+
+function describe(block: number, { startError, error, keptStep }: BlockLearned): string {
+  const left = ((100 * error) / startError).toFixed(1);
+  return keptStep === 0
+    ? `rounding of block ${block}: the codes that it began with stay`
+    : `rounding of block ${block}: ${left} % of the output's squared error is left after ${keptStep} steps`;
 }
 
 function identity(

@@ -1,6 +1,7 @@
 /** @file Levels and codes to begin with: the scheme's own encoder's, or those that are stored already. */
 import {
   BitsmithError,
+  closeAffine,
   encodeAffine,
   isTensorType,
   tensorByteLength,
@@ -27,6 +28,14 @@ export interface MatrixInput {
   readonly importance: Float32Array;
 }
 
+/** Codes to begin with, and how near to their cells' middles weights are taken to lie (`learned-matrix.ts`). */
+export interface StartingPoint {
+  readonly grid: LevelGrid;
+  readonly reach: number;
+}
+
+const CHOSEN_TOGETHER = 0.2;
+
 /** Weights that are encoded at once. */
 const SLAB_WEIGHTS = 1 << 17;
 
@@ -48,22 +57,21 @@ export async function nearestGrid(
   return gridOf(scheme, { data }, input);
 }
 
-/**
- * What the encoder makes that statistics of the inputs are given to. It gives affine codes back as weights alone, so that those begin with
- * the nearest.
- * @throws BitsmithError `LEARNED_SCHEME`
- */
-export async function startingGrid(
+/** What the encoder makes that knows the inputs, or, where nothing is known of them, the nearest. @throws BitsmithError `LEARNED_SCHEME` */
+export async function startingPoint(
   engine: Engine,
   lanes: number,
   scheme: StorageType,
   input: MatrixInput,
   statistics: TensorStatistics | null,
-): Promise<LevelGrid> {
-  if (statistics === null || affineSpec(scheme) !== undefined)
-    return await nearestGrid(engine, lanes, scheme, input);
-  const { bytes } = await roundRows(engine, { scheme: linearType(scheme), ...input }, statistics);
-  return gridOf(scheme, { data: bytes as Uint8Array }, input);
+): Promise<StartingPoint> {
+  if (statistics === null) return { grid: await nearestGrid(engine, lanes, scheme, input), reach: 1 };
+  const { bytes, affine } = await roundRows(engine, { scheme, ...input }, statistics);
+  const spec = affineSpec(scheme);
+  if (spec === undefined || affine === null)
+    return { grid: gridOf(scheme, { data: bytes as Uint8Array }, input), reach: CHOSEN_TOGETHER };
+  const { rows, rowLength } = input;
+  return { grid: new AffineGrid(closeAffine(affine, spec, rows, rowLength)), reach: CHOSEN_TOGETHER };
 }
 
 /** Encoded bytes, opened. @throws BitsmithError `LEARNED_SCHEME` */

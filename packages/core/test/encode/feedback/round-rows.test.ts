@@ -1,4 +1,4 @@
-import { blockFormat, tensorByteLength, type TensorType } from '@bitsmith/formats';
+import { blockFormat, closeAffine, decodeAffine, tensorByteLength, type TensorType } from '@bitsmith/formats';
 import { decodeRows, encodeRows } from '@bitsmith/ggml';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { BlockCells } from '../../../src/encode/feedback/block-cells.js';
@@ -8,6 +8,7 @@ import type { TensorStatistics } from '../../../src/encode/feedback/rounder.js';
 import { solveSpans } from '../../../src/encode/feedback/span-worker.js';
 import { gramRowErrors } from '../../../src/encode/gram-errors.js';
 import { nativeEngine } from '../../../src/engine/session.js';
+import { affineSpec } from '../../../src/plan/affine-schemes.js';
 import type { StorageType } from '../../../src/plan/schemes.js';
 import { mulberry32 } from '../../../src/measure/mulberry32.js';
 
@@ -112,9 +113,13 @@ describe('roundRows', () => {
     '%s: loses no row more than the nearest codes, and all together less',
     async (scheme) => {
       const request = { scheme, values, rows: ROWS, rowLength: WIDTH, importance };
-      const { losses, values: decoded, bytes } = await roundRows(engine, request, statistics);
+      const { losses, values: decoded, bytes, affine } = await roundRows(engine, request, statistics);
       losses.kept.forEach((loss, row) => expect(loss).toBeLessThanOrEqual(losses.nearest[row]));
       expect(sum(losses.kept)).toBeLessThan((scheme === 'IQ3_S' ? 0.99 : 0.8) * sum(losses.nearest));
+      const spec = affineSpec(scheme);
+      if (spec !== undefined && affine !== null)
+        expect(decodeAffine(closeAffine(affine, spec, ROWS, WIDTH))).toEqual(decoded);
+      expect(affine === null).toBe(spec === undefined);
       if (bytes === null) return;
       const real = new Float32Array(values.length);
       await decodeRows(engine, { type: scheme as TensorType, bytes, rows: ROWS, rowLength: WIDTH }, real);
