@@ -5,7 +5,9 @@ import type { SourceModel } from '../model/types.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
+import { encodeMemory } from './feedback/encode-memory.js';
 import { roundingParameters } from './feedback/statistics.js';
+import { SLAB_WEIGHTS } from './slabs.js';
 import type { UnfinishedOutput } from './unfinished-output.js';
 
 /** Encodes every tensor of the layout that `unfinished` lacks; its file is then complete but not published yet. */
@@ -19,9 +21,17 @@ export async function* encode(
   yield* stage('encode', `${layout.tensors.length} tensors`, async function* () {
     const cached = (await unfinished.complete()).size === layout.tensors.length;
     yield* encodeMissing(run, model, calibration, layout, unfinished);
-    const summary = `${model.parameterCount.toLocaleString('en')} weights`;
+    const summary = `${model.parameterCount.toLocaleString('en')} weights${memoryNote(run, model, calibration)}`;
     return { result: undefined, summary, cached };
   });
+}
+
+/** ` in N MB`, where that is more than slabs of weights. */
+function memoryNote(run: RunContext, model: SourceModel, { rounding }: Calibration): string {
+  const parameters = roundingParameters(model, rounding);
+  if (parameters === null) return '';
+  const bytes = encodeMemory(parameters, model.tensors, run.threads, SLAB_WEIGHTS);
+  return `, encoding takes ${Math.ceil(bytes / 1e6)} MB`;
 }
 
 async function* encodeMissing(

@@ -3,6 +3,9 @@
  * (expert), since each has its own importance vector, and their cut does not change a byte: rows are encoded alone.
  */
 
+/** Weights that an encoder's lane holds at once: large enough to hide the call, small enough to stay near the cache. */
+export const SLAB_WEIGHTS = 1 << 19;
+
 /** Rows of one matrix of a tensor. */
 export interface Slab {
   readonly firstRow: number;

@@ -14,7 +14,7 @@ import { inLanes } from '../run/lanes.js';
 import type { ColumnWeights } from '../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from './encode-rows.js';
 import { Rounder, type RoundingParameters } from './feedback/rounder.js';
-import { cutIntoSlabs, type Slab } from './slabs.js';
+import { cutIntoSlabs, type Slab, SLAB_WEIGHTS } from './slabs.js';
 
 /** A tensor's place in the output. */
 export interface EncodedPlace {
@@ -35,9 +35,6 @@ export type EncodeTask = TaskType<
   { readonly tensor: string; readonly weights: number; readonly complete: boolean },
   null
 >;
-
-/** Weights a lane holds at once: large enough to hide the call, small enough to stay near the cache. */
-const SLAB_WEIGHTS = 1 << 19;
 
 interface SlabJob {
   readonly place: EncodedPlace;

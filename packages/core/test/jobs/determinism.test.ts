@@ -14,7 +14,14 @@ async function run(name: string, home: string, threads: number) {
   const output = path.join(root, `${name}.gguf`);
   const savePlan = path.join(root, `${name}.yaml`);
   const { result, events } = await runJob(
-    quantize({ ...smallRun, home: path.join(root, home), output, savePlan, threads }),
+    quantize({
+      ...smallRun,
+      encoder: 'feedback+refit',
+      home: path.join(root, home),
+      output,
+      savePlan,
+      threads,
+    }),
   );
   const same = {
     file: await hashOf(output),
@@ -36,7 +43,7 @@ test(
     const cached = again.events.flatMap((event) =>
       event.type === 'stage-end' && event.cached ? [event.stage] : [],
     );
-    expect(cached).toEqual(['calibrate', 'measure', 'measure', 'refine']);
+    expect(cached).toEqual(['calibrate', 'calibrate', 'measure', 'measure', 'refine']);
     expect(first.result.output.byteLength).toBe(first.result.plan.predicted.bytes);
     if (os.availableParallelism() < 2) skip('this machine has one core');
     const two = await run('two', 'two', 2);

@@ -21,6 +21,7 @@ export const smallRun = {
   probeTokens: 128,
   floorTokens: 64,
   verifyTokens: 256,
+  encoder: 'nearest',
   threads: 1,
 } as const satisfies QuantizeOptions;
 

@@ -7,10 +7,9 @@
 import { BitsmithError } from '@bitsmith/formats';
 import { ComputeGraph, type Engine } from '@bitsmith/ggml';
 import { alignedFloats } from '../../measure/transformer/weights.js';
+import { SPAN } from './span.js';
 import { inverseOf, type SpanMetric, spanMetric } from './span-metric.js';
 
-/** Weights decided together; a super-block of ggml's. */
-export const SPAN = 256;
 /** Added to the diagonal, times its mean: text of some thousand tokens does not tell more. */
 const DAMPING = 0.01;
 

@@ -21,7 +21,8 @@ export interface TensorStatistics {
   readonly rounding: Rounding;
 }
 
-const MOST_BYTES = 384 * 2 ** 20;
+/** What may be kept for tensors that come again. */
+export const KEPT_FACTORS_BYTES = 384 * 2 ** 20;
 
 export class Rounder {
   private readonly engine: Engine;
@@ -29,8 +30,14 @@ export class Rounder {
   /** By place, least recently used first. */
   private readonly kept = new Map<string, Promise<TensorStatistics>>();
 
-  /** @param parameters null: the nearest codes */
-  constructor(engine: Engine, parameters: RoundingParameters | null) {
+  private readonly keptBytes: number;
+
+  /**
+   * @param parameters null: the nearest codes
+   * @param keptBytes what may be kept beside the last tensor's
+   */
+  constructor(engine: Engine, parameters: RoundingParameters | null, keptBytes = 0) {
+    this.keptBytes = keptBytes;
     this.engine = engine;
     this.parameters = parameters;
   }
@@ -61,7 +68,7 @@ export class Rounder {
     const sizes = await Promise.all([...this.kept.values()].map(async (made) => bytesOf(await made)));
     let bytes = sizes.reduce((sum, size) => sum + size, 0);
     for (const [index, key] of [...this.kept.keys()].slice(0, -1).entries()) {
-      if (bytes <= MOST_BYTES) return;
+      if (bytes <= this.keptBytes) return;
       this.kept.delete(key);
       bytes -= sizes[index];
     }

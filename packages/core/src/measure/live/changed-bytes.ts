@@ -3,7 +3,7 @@ import { type ImportanceMatrix, isTensorType, tensorByteLength, type TensorType 
 import { decodeRows, encodeRows } from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from '../../encode/encode-rows.js';
-import { Rounder, type RoundingParameters } from '../../encode/feedback/rounder.js';
+import { KEPT_FACTORS_BYTES, Rounder, type RoundingParameters } from '../../encode/feedback/rounder.js';
 import { cutIntoSlabs, type Slab } from '../../encode/slabs.js';
 import { decodeParts, readParts } from '../../encode/learned/stored-parts.js';
 import { throughScheme } from '../../encode/through-scheme.js';
@@ -57,7 +57,7 @@ export function changeSource(
     pool: new BytePool(),
     lanes,
     encoded: encodedCache,
-    rounder: new Rounder(engine, rounding),
+    rounder: new Rounder(engine, rounding, KEPT_FACTORS_BYTES),
   };
 }
 
