@@ -1,4 +1,7 @@
-/** @file Learned rounding of a block against SignRound in PyTorch, from the same codes on: gradients by autograd in double precision there. */
+/**
+ * @file Encoders against their papers' algorithms in PyTorch: learned rounding of a block against SignRound, from the same codes on, with
+ * gradients by autograd in double precision there; error feedback against GPTQ, which goes by the inverse Gram matrix.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
@@ -18,6 +21,8 @@ import {
 } from '@bitsmith/formats';
 import { loadEngine } from '@bitsmith/ggml';
 import { afterAll, describe, expect, test } from 'vitest';
+import { factorGram } from '../../packages/core/src/encode/feedback/gram-factor.js';
+import { roundRows } from '../../packages/core/src/encode/feedback/round-rows.js';
 import { Rounder } from '../../packages/core/src/encode/feedback/rounder.js';
 import { AffineGrid } from '../../packages/core/src/encode/learned/affine-grid.js';
 import type { BlockLearned } from '../../packages/core/src/encode/learned/learn-block.js';
@@ -26,8 +31,14 @@ import { LearnedPass } from '../../packages/core/src/encode/learned/learned-pass
 import { type LearnedOptions, learnedSettings } from '../../packages/core/src/encode/learned/options.js';
 import { affineOf } from '../../packages/core/src/encode/learned/stored-parts.js';
 import { EmbeddingRows } from '../../packages/core/src/measure/transformer/embedding.js';
-import { loadVector, loadWeights, weightArray } from '../../packages/core/src/measure/transformer/weights.js';
+import {
+  alignedFloats,
+  loadVector,
+  loadWeights,
+  weightArray,
+} from '../../packages/core/src/measure/transformer/weights.js';
 import { affineSpec } from '../../packages/core/src/plan/affine-schemes.js';
+import { gaussian, randomFrom } from '../../packages/core/test/support/random.js';
 import { tinyPassSettings } from '../../packages/core/test/support/tiny-pass.js';
 import {
   tinyFamilies,
@@ -214,6 +225,62 @@ describe.each(['affine4-g16', 'affine2-g16'] as const)('%s', { timeout: 120_000 
     expect(theirs.learned.error).toBeLessThan(0.99 * theirs.learned.startError);
     expect(Math.abs(Math.log(ours.learned.error / theirs.learned.error))).toBeLessThan(0.1);
   });
+});
+
+/** Weights, and the Gram matrix of inputs that move together. */
+function correlated(rows: number, width: number): { weight: Float32Array; gram: Float32Array } {
+  const random = randomFrom(11);
+  const weight = Float32Array.from({ length: rows * width }, () => gaussian(random));
+  const factors = Array.from({ length: width / 4 }, () =>
+    Float64Array.from({ length: width }, () => gaussian(random) / 4),
+  );
+  const gram = alignedFloats(width * width);
+  for (let i = 0; i < width; i++)
+    for (let j = 0; j < width; j++)
+      gram[i * width + j] = factors.reduce((sum, of) => sum + of[i] * of[j], i === j ? 1 : 0);
+  return { weight, gram };
+}
+
+test.each(['affine4-g64', 'affine2-g32'] as const)('GPTQ: the same codes in %s', async (scheme) => {
+  const spec = affineSpec(scheme) as AffineSpec;
+  // More than one span, so that errors are pushed on.
+  const [rows, width] = [16, 384];
+  const { weight, gram } = correlated(rows, width);
+  const check = gram.slice();
+  const factor = await factorGram(engine, gram.slice(), 'weight', 0);
+  const request = {
+    scheme,
+    values: weight,
+    rows,
+    rowLength: width,
+    importance: new Float32Array(width).fill(1),
+  };
+  const rounding = { feedback: true, refit: false };
+  const found = await roundRows(engine, request, { factor, check, rounding });
+  const { codes, scales, zeros } = found.affine as OpenAffine;
+  const order = Int32Array.from(
+    factor.spans.flatMap(({ first, metric }) => [...metric.order].map((at) => first + at)),
+  );
+  const [question, tensors, out] = ['gptq.json', 'gptq.safetensors', 'gptq-out.safetensors'].map((name) =>
+    path.join(folder, name),
+  );
+  await writeFile(question, JSON.stringify({ bits: spec.bits, groupSize: spec.groupSize }));
+  await writeTensors(tensors, [
+    { name: 'weight', dtype: 'F32', shape: [rows, width], values: weight },
+    { name: 'gram', dtype: 'F32', shape: [width, width], values: check },
+    { name: 'order', dtype: 'I32', shape: [width], values: order },
+    { name: 'scales', dtype: 'F32', shape: [scales.length], values: scales },
+    { name: 'zeros', dtype: 'U8', shape: [zeros.length], values: zeros },
+  ]);
+  const script = path.join(places.suite, 'python', 'encoders.py');
+  const named = ['--question', question, '--tensors', tensors, '--out', out];
+  execFileSync(places.python, [script, 'gptq', ...named], { stdio: 'inherit' });
+  const answer = await readTensors(out);
+  const [theirLoss] = new Float64Array(answer('loss'));
+  const sum = (losses: Float32Array): number => losses.reduce((total, loss) => total + loss, 0);
+  expect(shareEqual(codes, new Uint8Array(answer('codes')))).toBeGreaterThan(0.995);
+  expect(sum(found.losses.kept) / theirLoss).toBeCloseTo(1, 2);
+  expect(theirLoss).toBeLessThan(0.8 * sum(found.losses.nearest));
 });
 
 function shareEqual(a: ArrayLike<number>, b: ArrayLike<number>): number {
