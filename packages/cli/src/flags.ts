@@ -176,6 +176,7 @@ export interface PlanFlags {
   readonly workMemory?: string;
   readonly search?: 'none' | 'evolve' | 'gradual';
   readonly searchTokens?: number;
+  readonly maxTensorError?: string;
   readonly protectSuperWeights: boolean;
   readonly protectBits?: number;
   readonly coverage?: number;
@@ -259,6 +260,11 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
     searchMethod,
   ),
   searchTokens: optional('Tokens that plans may run over in the search', 'N', wholeNumber(1)),
+  maxTensorError: optional(
+    "Relative error of every tensor's weights at most, for example 0.1: what misses it in the file gets more bits",
+    'ERROR',
+    text,
+  ),
   protectSuperWeights: {
     kind: 'boolean',
     default: false,

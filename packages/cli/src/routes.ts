@@ -70,11 +70,6 @@ const quantize = buildCommand<QuantizeFlags, [string], CliContext>({
         withNegated: false,
         brief: 'Do not measure the written file on the report text',
       },
-      maxTensorError: optional(
-        "Relative error of every tensor's written weights at most, for example 0.1: what misses it gets more bits",
-        'ERROR',
-        text,
-      ),
       coherence: {
         kind: 'boolean',
         default: false,

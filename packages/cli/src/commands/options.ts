@@ -17,6 +17,7 @@ export function planOptions(
     maxKl: flags.maxKl,
     maxPerplexityIncrease: flags.maxPplIncrease,
     minCosine: flags.minCosine,
+    maxTensorError: flags.maxTensorError,
     locks: flags.lock,
     floors: flags.floor,
     couple: flags.couple,

@@ -6,7 +6,6 @@ import { planOptions } from './options.js';
 export interface QuantizeFlags extends BudgetFlags, PlanFlags, TextFlags, RunFlags, OutputFlags {
   readonly output?: string;
   readonly noVerify: boolean;
-  readonly maxTensorError?: string;
   readonly coherence: boolean;
   readonly keepCollapsed: boolean;
 }
@@ -14,12 +13,11 @@ export interface QuantizeFlags extends BudgetFlags, PlanFlags, TextFlags, RunFla
 export async function quantize(this: CliContext, flags: QuantizeFlags, model: string): Promise<void> {
   const core = await import('@bitsmith/core');
   const { renderSummary } = await import('../render/summary.js');
-  const { output, noVerify, maxTensorError, coherence, keepCollapsed } = flags;
+  const { output, noVerify, coherence, keepCollapsed } = flags;
   const options = {
     ...planOptions(flags, model),
     output,
     verify: !noVerify,
-    maxTensorError,
     coherence: coherence || undefined,
     keepCollapsed,
   };

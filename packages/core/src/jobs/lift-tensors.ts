@@ -1,11 +1,12 @@
 /** @file A file in which no tensor is further from its source than allowed: what misses the limit is lifted, alone, and looked at again. */
-import type { GgufLayout } from '@bitsmith/formats';
+import { BitsmithError, type GgufLayout } from '@bitsmith/formats';
 import { carryOver } from '../encode/carry-over.js';
 import { encode } from '../encode/encode.js';
 import type { UnfinishedOutput } from '../encode/unfinished-output.js';
 import { verifyWeights, type WrittenTensors } from '../encode/verify.js';
 import { type Lift, liftPlan, type WrittenMiss } from '../plan/lift.js';
 import { formatCount } from '../plan/units.js';
+import type { ShortPair } from '../refine/cosine-limit.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import type { PlannedModel } from './plan.js';
@@ -43,8 +44,7 @@ export async function* encodeWithin(
     const written = yield* verifyWeights(run, model, draft.unfinished.path);
     const misses = limit === null ? [] : missesOf(written, limit);
     if (limit === null || misses.length === 0) return { ...draft, written, lifts };
-    const lifted = liftModel(draft.planned, misses, limit);
-    yield { type: 'note', level: 'info', message: liftMessage(lifted.lifts, limit) };
+    const lifted = yield* liftOrPlanAgain(draft.planned, misses, limit);
     lifts.push(...lifted.lifts);
     draft = await moved(run, draft, await begin(lifted.planned));
   }
@@ -56,13 +56,48 @@ function missesOf(written: WrittenTensors, limit: number): WrittenMiss[] {
     .map(([tensor, { relativeError }]) => ({ tensor, relativeError }));
 }
 
-function liftModel(
+interface Lifted {
+  readonly planned: PlannedModel;
+  readonly lifts: readonly Lift[];
+}
+
+/** Those tensors alone, one step up; where the budget leaves no room for that, a plan around schemes that hold. */
+async function* liftOrPlanAgain(
   planned: PlannedModel,
   misses: readonly WrittenMiss[],
   limit: number,
-): { readonly planned: PlannedModel; readonly lifts: readonly Lift[] } {
-  const { storage, groups, choices, plan: before, given } = planned;
-  const limitBytes = given ? null : before.budget.bytes;
+): Work<Lifted> {
+  try {
+    const lifted = liftModel(planned, misses, limit);
+    yield { type: 'note', level: 'info', message: liftMessage(lifted.lifts, limit) };
+    return lifted;
+  } catch (error) {
+    if (planned.again === null || !isImpossible(error)) throw error;
+    yield { type: 'note', level: 'info', message: `Planned again: ${error.message}.` };
+    try {
+      return { planned: yield* planned.again(pairsOf(planned, misses)), lifts: [] };
+    } catch (second) {
+      // What the tensor lacks says more than that no plan was found.
+      throw isImpossible(second) ? error : second;
+    }
+  }
+}
+
+function isImpossible(error: unknown): error is BitsmithError {
+  return error instanceof BitsmithError && error.kind === 'budget-impossible';
+}
+
+function pairsOf({ plan }: PlannedModel, misses: readonly WrittenMiss[]): ShortPair[] {
+  const missed = new Set(misses.map(({ tensor }) => tensor));
+  return plan.tensors
+    .filter(({ tensor }) => missed.has(tensor))
+    .map(({ tensor, scheme }) => ({ tensor, scheme }));
+}
+
+function liftModel(planned: PlannedModel, misses: readonly WrittenMiss[], limit: number): Lifted {
+  const { storage, groups, choices, plan: before, again } = planned;
+  // A plan that is given brings a size of its own, and no budget.
+  const limitBytes = again === null ? null : before.budget.bytes;
   const { plan, lifts } = liftPlan({ plan: before, storage, groups, choices, limit, limitBytes }, misses);
   const schemes = plan.tensors.map(({ scheme }) => scheme as PlannedModel['schemes'][number]);
   return { planned: { ...planned, plan, schemes }, lifts };

@@ -121,8 +121,15 @@ function summaryOf({ fit, plans }: Prediction): TotalsFit {
 
 /** A curve is of all budgets: what asks for one plan would be passed over in silence. */
 function refuseBesidePareto(options: ParetoOptions): void {
-  const { planFile, preset, savePlan, tensorTypeFile, search, protectSuperWeights } = options;
-  const flags = { plan: planFile, preset, 'save-plan': savePlan, 'tensor-type-file': tensorTypeFile, search };
+  const { planFile, preset, savePlan, tensorTypeFile, search, protectSuperWeights, maxTensorError } = options;
+  const flags = {
+    plan: planFile,
+    preset,
+    'save-plan': savePlan,
+    'tensor-type-file': tensorTypeFile,
+    search,
+    'max-tensor-error': maxTensorError,
+  };
   const given = [
     ...givenWishes(options),
     ...Object.entries(flags).flatMap(([flag, value]) => (value === undefined ? [] : `--${flag} ${value}`)),

@@ -38,7 +38,7 @@ export interface QualityRequest extends PricedModel {
 export interface QualityCorrection {
   /** Share of the limits of loss to plan for. */
   readonly allowance: number;
-  /** What fell short of the least cosine similarity. */
+  /** What moved weights too far: below the least cosine similarity, or above the largest error. */
   readonly short: readonly ShortPair[];
 }
 
@@ -140,17 +140,25 @@ async function* withoutTurned(
   short: readonly ShortPair[],
 ): Work<Pick<PlanSpace, 'choices' | 'storage'>> {
   const cosine = limits.find((limit) => limit.kind === 'cosine');
-  if (cosine === undefined) return { choices, storage };
-  const { least } = cosine;
-  const left = without(yield* withinCosine(run, model, calibration, choices, least), short, least);
+  if (cosine === undefined && short.length === 0) return { choices, storage };
+  const least = cosine?.least;
+  const within = least === undefined ? choices : yield* withinCosine(run, model, calibration, choices, least);
+  const left = without(within, short, least);
+  return { choices: left, storage: optionsOf(left, storage) };
+}
+
+/** The storage options that choices still have. */
+export function optionsOf(
+  left: readonly Choice[],
+  storage: readonly TensorOptions[],
+): readonly TensorOptions[] {
   const schemes = new Map(
     left.map(({ tensor, candidates }) => [tensor, new Set(candidates.map(({ scheme }) => scheme))]),
   );
-  const options = storage.map((each) => ({
+  return storage.map((each) => ({
     ...each,
     options: each.options.filter(({ scheme }) => schemes.get(each.tensor.name)?.has(scheme)),
   }));
-  return { choices: left, storage: options };
 }
 
 function lossLimits(limits: readonly QualityLimit[]): LossLimit[] {

@@ -8,6 +8,7 @@ import { writeAtomically } from '../io/file-sink.js';
 import { ternaryTensors, withTernaryExact } from '../measure/ternary/ternary-tensors.js';
 import { originalOf, type SourceModel } from '../model/types.js';
 import type { SchemeDemand } from '../plan/container.js';
+import { mergeCoupled } from '../plan/coupling.js';
 import {
   asRulePlan,
   type Budget,
@@ -32,8 +33,10 @@ import {
   writePlanFile,
 } from '../plan/index.js';
 import { parseProtection } from '../plan/protection.js';
-import type { QualityFit, QualityLimit } from '../plan/quality.js';
+import { parseTensorError, type QualityFit, type QualityLimit } from '../plan/quality.js';
 import { presetRecipes } from '../presets/recipes.js';
+import type { ShortPair } from '../refine/cosine-limit.js';
+import { refuseNoRoom, withinTensorError } from '../refine/error-limit.js';
 import { withPresetFloor } from '../refine/preset-floor.js';
 import { type Protection, protectPlan } from '../refine/protect.js';
 import type { LossBudget } from '../refine/gradual/loss-budget.js';
@@ -48,6 +51,7 @@ import { equalizedFrame, parseEqualize } from './equalized.js';
 import {
   likelySizes,
   NO_CORRECTION,
+  optionsOf,
   planForQuality,
   type PlanSpace,
   type QualityCorrection,
@@ -74,8 +78,8 @@ export interface PlannedModel {
   readonly groups: readonly CouplingGroup[];
   /** The priced candidates; none for a plan that was given. */
   readonly choices: readonly Choice[];
-  /** True for a plan file or a preset, which bring a size of their own. */
-  readonly given: boolean;
+  /** Makes the plan again without what a written file showed to move weights too far; null for a plan that was given. */
+  readonly again: ((short: readonly ShortPair[]) => Work<PlannedModel>) | null;
   /** Null for a plan that was given. */
   readonly pricing: Pricing | null;
   /** Null where no quality was asked for. */
@@ -140,6 +144,7 @@ export async function* planModel(
   refuseBadPricing(options);
   refuseBadSearch(options);
   refuseBadProtection(options);
+  if (options.maxTensorError !== undefined) parseTensorError(options.maxTensorError);
   parseEqualize(options);
   const opened = yield* openFrame(run, options, asked);
   const { model, storage } = opened;
@@ -207,7 +212,8 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
     pricing === null
       ? withoutUnit(priceOptions(storage, rulePrices(storage)))
       : priceOptions(storage, pricing.measured);
-  const choices = withTernaryExact(priced, ternary);
+  const choices = yield* withinError(prepared, withTernaryExact(priced, ternary), budget);
+  const open = { ...frame, storage: optionsOf(choices, storage) };
   let searched: SearchRecord | null = null;
   let protection: Protection | null = null;
   const protect = parseProtection(options);
@@ -230,20 +236,35 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
   };
   const sizeRequest = sizes.length === 0 ? null : sizes.map(({ text }) => text).join(' and ');
   const { qualityTokens } = options;
-  const request = { ...frame, run, calibration, search, choices, budget, limits, sizeRequest, qualityTokens };
+  const request = { ...open, run, calibration, search, choices, budget, limits, sizeRequest, qualityTokens };
   const planFor = async function* (correction: QualityCorrection): Work<PlannedModel> {
     const { plan: made, fit } = yield* planForQuality(request, correction, solveWithin);
     const quality = limits.length === 0 ? null : { limits, fit, correction, again: planFor };
-    return await finished(prepared, made, { pricing, choices, quality, search: searched, protection });
+    const again = (short: readonly ShortPair[]): Work<PlannedModel> =>
+      planFor({ ...correction, short: [...correction.short, ...short] });
+    return await finished(prepared, made, { again, pricing, choices, quality, search: searched, protection });
   };
   return yield* planFor(NO_CORRECTION);
+}
+
+/** Without what moves the weights of a tensor too far, where that is limited. */
+async function* withinError(
+  { run, frame: { model, groups, headerBytes }, options: { maxTensorError }, calibration }: Prepared,
+  choices: readonly Choice[],
+  budget: Budget,
+): Work<readonly Choice[]> {
+  if (maxTensorError === undefined) return choices;
+  const limit = parseTensorError(maxTensorError);
+  const left = yield* withinTensorError(run, model, calibration, choices, limit);
+  refuseNoRoom(mergeCoupled(left, groups), headerBytes, budget, limit);
+  return left;
 }
 
 /** Saves the plan where that was asked for. */
 async function finished(
   { frame: { model, storage, groups, equalization }, options, texts, calibration }: Prepared,
   made: Plan,
-  how: Pick<PlannedModel, 'pricing' | 'choices' | 'quality' | 'search' | 'protection'> = GIVEN,
+  how: Found = GIVEN,
 ): Promise<PlannedModel> {
   await savePlan(made, model, options);
   const schemes = made.tensors.map(({ scheme }) => scheme as StorageType);
@@ -256,13 +277,22 @@ async function finished(
     storage,
     groups,
     equalization,
-    given: how === GIVEN,
     ...how,
   };
 }
 
+/** What solving found out. */
+type Found = Pick<PlannedModel, 'again' | 'pricing' | 'choices' | 'quality' | 'search' | 'protection'>;
+
 /** Nothing was measured for a plan that was given. */
-const GIVEN = { pricing: null, choices: [], quality: null, search: null, protection: null } as const;
+const GIVEN: Found = {
+  again: null,
+  pricing: null,
+  choices: [],
+  quality: null,
+  search: null,
+  protection: null,
+};
 
 function ternaryMessage(tensors: ReadonlySet<string>): string {
   const [first] = tensors;

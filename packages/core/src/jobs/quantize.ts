@@ -35,11 +35,6 @@ export interface QuantizeOptions extends PlanOptions {
   readonly verify?: boolean;
   /** Tokens of the report text to verify on, at most. */
   readonly verifyTokens?: number;
-  /**
-   * Relative error of every tensor's written weights, at most: what misses it gets more bits, step by step, within the budget.
-   * A plan that is given grows as it needs.
-   */
-  readonly maxTensorError?: string | number;
   /** Whether text that the file writes is looked at; default: below 2.5 bits per weight, unless `verify` is false. */
   readonly coherence?: boolean;
   /** Puts a file in place that does not write text any more. */

@@ -59,18 +59,31 @@ export async function* withinCosine(
   });
 }
 
-/** The choices without pairs that a written file showed to fall short. */
+/**
+ * The choices without pairs that a written file showed to fall short.
+ * @param least cosine similarity that they fell short of; undefined where it was another limit
+ */
 export function without(
   choices: readonly Choice[],
   short: readonly ShortPair[],
-  least: number,
+  least: number | undefined,
 ): readonly Choice[] {
   const out = new Set(short.map(({ tensor, scheme }) => `${tensor} ${scheme}`));
   return choices.map((choice) => {
     const candidates = choice.candidates.filter(({ scheme }) => !out.has(`${choice.tensor} ${scheme}`));
-    if (candidates.length === 0) throw noneLeft(choice, least, null);
+    if (candidates.length === 0) throw least === undefined ? spent(choice) : noneLeft(choice, least, null);
     return candidates.length === choice.candidates.length ? choice : { ...choice, candidates };
   });
+}
+
+function spent({ tensor, candidates }: Choice): BitsmithError {
+  const schemes = candidates.map(({ scheme }) => scheme).join(', ');
+  return new BitsmithError(
+    'budget-impossible',
+    'QUALITY_IMPOSSIBLE',
+    `expected a scheme for ${tensor} that holds its limit, found none of those that it may have (${schemes})`,
+    { suggestion: 'Allow more schemes, or loosen the limit.' },
+  );
 }
 
 function noneLeft(
