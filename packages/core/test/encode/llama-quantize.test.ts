@@ -61,6 +61,9 @@ async function columnWeights(matrix: string): Promise<Map<string, Float32Array>>
   return weights.set('token_embd.weight', new Float32Array(256).fill(1));
 }
 
+/** llama.cpp's codes: ours would be others. */
+const nearest = { encoder: 'nearest' } as const;
+
 describe('a written file', () => {
   let engine: Engine;
 
@@ -69,7 +72,15 @@ describe('a written file', () => {
     const output = path.join(home, `${plan}.gguf`);
     const planFile = await goldenPlan(plan, home);
     await runJob(
-      quantize({ model: source, planFile, importanceMatrix: matrix, output, home, verify: false }),
+      quantize({
+        ...nearest,
+        model: source,
+        planFile,
+        importanceMatrix: matrix,
+        output,
+        home,
+        verify: false,
+      }),
     );
     return openFile(output);
   }
@@ -108,7 +119,7 @@ describe('a written file', () => {
     const preset = 'Q3_K_M';
     const output = path.join(home, 'preset.gguf');
     const peer = path.join(home, 'peer-preset.gguf');
-    const common = { model: source, importanceMatrix: imatrix, home, verify: false };
+    const common = { ...nearest, model: source, importanceMatrix: imatrix, home, verify: false };
     await runJob(quantize({ ...common, preset, output }));
     await quantizeFile(engine, { source, output: peer, fileType: preset, threads: 2, importance });
     expect(differences(await openFile(output), await openFile(peer))).toEqual([]);

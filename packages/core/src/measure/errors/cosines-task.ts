@@ -3,6 +3,7 @@
  * evenly spaced rows, w' decoded from the very codes that the scheme would store.
  */
 import type { Engine } from '@bitsmith/ggml';
+import { Rounder, type RoundingParameters, type TensorStatistics } from '../../encode/feedback/rounder.js';
 import { prepareSchemes } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
@@ -17,6 +18,7 @@ export type CosinesTask = TaskType<
   {
     readonly files: readonly string[];
     readonly importancePath: string;
+    readonly rounding: RoundingParameters | null;
     readonly sampleWeights: number;
     readonly tensors: readonly { readonly name: string; readonly schemes: readonly StorageType[] }[];
   },
@@ -33,6 +35,7 @@ export const runCosines: TaskHandler<CosinesTask> = async (parameters, report, s
   const files = await WeightFiles.open(parameters.files);
   try {
     const importance = await readImportance(parameters.importancePath);
+    const rounder = new Rounder(engine, parameters.rounding);
     await prepareSchemes(
       engine,
       parameters.tensors.flatMap((tensor) => tensor.schemes),
@@ -40,8 +43,9 @@ export const runCosines: TaskHandler<CosinesTask> = async (parameters, report, s
     await inLanes(settings.threads, parameters.tensors, async ({ name, schemes }) => {
       const tensor = files.tensor(name);
       const samples = await readSamples(engine, files, tensor, importance, parameters.sampleWeights, true);
+      const statistics = await rounder.statisticsOf(name);
       const cosines: Record<string, number | null> = {};
-      for (const scheme of schemes) cosines[scheme] = await cosineIn(engine, samples, scheme);
+      for (const scheme of schemes) cosines[scheme] = await cosineIn(engine, samples, scheme, statistics);
       report({ tensor: name, cosines });
     });
     return null;
@@ -54,12 +58,13 @@ async function cosineIn(
   engine: Engine,
   samples: readonly RowSample[],
   scheme: StorageType,
+  statistics: TensorStatistics | null,
 ): Promise<number | null> {
   let before = 0;
   let after = 0;
   let product = 0;
   for (const sample of samples) {
-    const decoded = await decodedSample(engine, sample, scheme);
+    const decoded = await decodedSample(engine, sample, scheme, statistics);
     if (decoded === null) return null;
     const { values } = sample;
     for (let i = 0; i < values.length; i++) {

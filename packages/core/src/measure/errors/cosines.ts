@@ -1,5 +1,6 @@
 /** @file Cosine similarity of tensors in schemes with the source, on a sample of their rows. One artifact a (tensor, scheme). */
 import type { Calibration } from '../../calibrate/calibrate.js';
+import { encoderInputs, roundingParameters } from '../../encode/feedback/statistics.js';
 import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
 import type { RunEvent } from '../../run/events.js';
@@ -30,7 +31,7 @@ export async function* measureCosines(
       kind: 'weight-cosine',
       version: 1,
       parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, ...encoderVersion([scheme]) },
-      inputs: { model: model.sha256, importance: calibration.sha256 },
+      inputs: { model: model.sha256, ...encoderInputs(calibration) },
     }),
     label: 'cosine similarities of schemes',
     unit: 'measurements',
@@ -40,6 +41,7 @@ export async function* measureCosines(
         {
           files: model.files.map((file) => file.path),
           importancePath: calibration.path,
+          rounding: roundingParameters(model, calibration.rounding),
           sampleWeights: SAMPLE_WEIGHTS,
           tensors: byTensor(missing),
         },
