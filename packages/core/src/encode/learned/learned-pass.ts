@@ -4,12 +4,7 @@
  */
 import type { ImportanceMatrix } from '@bitsmith/formats';
 import { columnWeights } from '../../calibrate/column-weights.js';
-import {
-  type BlockWeights,
-  blockTensorName,
-  loadBlock,
-  roomForBlock,
-} from '../../measure/transformer/block-weights.js';
+import { type BlockWeights, loadBlock, roomForBlock } from '../../measure/transformer/block-weights.js';
 import { loadRopeFactors, notFinite, type PassSettings } from '../../measure/transformer/blocks.js';
 import { EmbeddingRows } from '../../measure/transformer/embedding.js';
 import type { BlockShape } from '../../measure/transformer/shape.js';
@@ -233,8 +228,7 @@ export function blockOf(name: string): number {
   return Number(/^blk\.(\d+)\./.exec(name)?.[1] ?? Number.NaN);
 }
 
-/** A tensor's name within its block. */
+/** A tensor's name within its block: `attn_q` of `blk.3.attn_q.weight`. */
 function partOf(name: string): string {
-  const part = name.split('.')[2] ?? name;
-  return name === blockTensorName(blockOf(name), part) ? part : name;
+  return name.split('.')[2];
 }

@@ -140,7 +140,7 @@ export class BlockLane {
 }
 
 /** Inputs by the first matrix that reads them: queries, keys and values share one. */
-export function distinctInputs(tape: Tape): Map<string, GraphNode> {
+function distinctInputs(tape: Tape): Map<string, GraphNode> {
   const seen = new Set<GraphNode>();
   const distinct = new Map<string, GraphNode>();
   for (const [name, input] of tape.inputs) {
