@@ -18,6 +18,7 @@ import { randomWords } from '../random.js';
 import { row, type Row, say } from '../report.js';
 import { bootstrapError, mean } from '../statistics.js';
 import { calibrationBy, type EncoderSetting } from './setting.js';
+import { shareAt } from './share-at.js';
 
 /** Of the preset's bytes: begun with, and how far down where plans still lose less than the preset. */
 const SHARES = [0.9, 0.825, 0.75];
@@ -119,17 +120,4 @@ function rowsOf(about: string, points: readonly Point[], preset: TrueLoss): Row[
 /** Whether some plan loses as much as the preset. */
 function isReached(points: readonly Point[], preset: TrueLoss): boolean {
   return points.some(({ loss }) => loss.klNats >= preset.klNats);
-}
-
-/** The share of the bytes in which ours loses `klNats`. @param points from the largest share down */
-function shareAt(
-  points: readonly { readonly share: number; readonly klNats: number }[],
-  klNats: number,
-): number {
-  const at = points.findIndex((point) => point.klNats >= klNats);
-  if (at < 0) return points[points.length - 1].share;
-  if (at === 0) return points[0].share;
-  const [above, under] = [points[at - 1], points[at]];
-  const way = Math.log(klNats / above.klNats) / Math.log(under.klNats / above.klNats);
-  return above.share + way * (under.share - above.share);
 }
