@@ -273,7 +273,7 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
       'Give tensors that hold super weights, or many of the most important weights, more bits where that pays',
   },
   protectBits: optional(
-    'Bits that protected tensors get at least: 8 or 16 (default: 8)',
+    'Bits that protected tensors get, where a step up is not enough: 8 or 16 (default: 8)',
     'BITS',
     wholeNumber(1),
   ),

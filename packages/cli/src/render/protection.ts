@@ -8,12 +8,16 @@ const labelWidth = 17;
 export function protectionLines(found: Protection | null, terminal: Terminal): string[] {
   if (found === null) return [];
   const { tried, superWeights, importantWeights } = found;
-  const pays = tried.filter((each) => each.pays).map(({ tensor }) => tensor);
-  const cost = `${plural(superWeights, 'super weight')} by spikes, ${plural(importantWeights, 'weight')} by importance; ${plural(tried.length, 'tensor')} tried at ${found.bits} bits or more`;
+  const pays = distinct(tried.filter((each) => each.pays));
+  const cost = `${plural(superWeights, 'super weight')} by spikes, ${plural(importantWeights, 'weight')} by importance; ${plural(distinct(tried).length, 'tensor')} tried, a step up and at ${found.bits} bits`;
   return [
     `  ${padEnd('protected', labelWidth)}${outcome(found, pays, terminal)}`,
     `  ${padEnd('', labelWidth)}${new Paint(terminal).dim(cost)}`,
   ];
+}
+
+function distinct(tried: Protection['tried']): readonly string[] {
+  return [...new Set(tried.map(({ tensor }) => tensor))];
 }
 
 function outcome(found: Protection, pays: readonly string[], terminal: Terminal): string {

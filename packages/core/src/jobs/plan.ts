@@ -224,8 +224,8 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
     let made = byRules ? asRulePlan(best, storage, headerBytes) : best;
     let within = { ...frame, ...space, calibration, search };
     if (protect !== null) {
-      const { coverage } = options;
-      const how = { ...protect, coverage, spikeText: texts.calibration, solveAgain: planOf };
+      const { coverage, floorTokens } = options;
+      const how = { ...protect, coverage, floorTokens, spikeText: texts.calibration, solveAgain: planOf };
       const kept = yield* protectPlan(run, made, { ...within, ...how });
       ({ plan: made, protection } = kept);
       within = { ...within, choices: kept.choices };

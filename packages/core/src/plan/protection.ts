@@ -1,6 +1,6 @@
 /**
  * @file Protection of single weights that matter alone. No container here can carry a few weights beside the others, so the tensors
- * that hold them are what can be protected: they get nothing below so many bits. Which tensors those are, and what it costs them.
+ * that hold them are what can be protected: with so many bits, or by a step up. Which tensors those are, and what it costs them.
  */
 import { BitsmithError } from '@bitsmith/formats';
 import { findScheme } from './schemes.js';
@@ -11,7 +11,7 @@ export interface ProtectionOptions {
   readonly protectSuperWeights?: boolean;
   /** Share of all weights that count as the most important; default 0.0001, at most 0.01. */
   readonly coverage?: number;
-  /** Bits that protected tensors get at the least: 8 (the default) or 16. */
+  /** Bits that protected tensors get at the most of what is tried: 8 (the default) or 16; a step up alone is tried, too. */
   readonly protectBits?: number;
 }
 
@@ -47,7 +47,7 @@ export interface HeldWeights {
   readonly important: number;
 }
 
-/** A tensor that may be protected. */
+/** A tensor that may be protected, and a way to do so. */
 export interface Protectable extends HeldWeights {
   readonly tensor: string;
   /** What the plan has it in, and what protection would. */
@@ -59,10 +59,11 @@ export interface Protectable extends HeldWeights {
 }
 
 /** More are not worth a measurement: they hold the fewest of the weights. */
-const MOST = 8;
+const MOST_TENSORS = 8;
 
 /**
- * The plan's tensors that hold such weights in fewer bits, those with super weights first, then by the share of their weights.
+ * The plan's tensors that hold such weights in fewer bits, those with super weights first, then by the share of their weights. Each
+ * in what has so many bits, and in the plan's own next step up, where that takes fewer bytes.
  * @param elements of every tensor
  */
 export function protectable(
@@ -74,50 +75,57 @@ export function protectable(
 ): readonly Protectable[] {
   const density = ({ tensor, important }: Protectable): number => important / (elements.get(tensor) ?? 1);
   return plan
-    .flatMap((line): Protectable[] => {
+    .map((line): Protectable[] => {
       const holds = held.get(line.tensor);
       const choice = choices.find(({ tensor }) => tensor === line.tensor);
       if (holds === undefined || choice === undefined || choice.constraint !== null) return [];
-      const target = smallest(aboveBits(choice.candidates, bits));
-      if (target === undefined || codeBits(line.scheme) >= bits) return [];
-      const { tensor, scheme } = line;
-      const pricedNats = (line.klNats ?? 0) - target.klNats;
-      const bytes = target.bytes - line.bytes;
-      return [{ tensor, scheme, protectedScheme: target.scheme, bytes, pricedNats, ...holds }];
+      return targetsOf(choice, line, bits).map((target): Protectable => ({
+        tensor: line.tensor,
+        scheme: line.scheme,
+        protectedScheme: target.scheme,
+        bytes: target.bytes - line.bytes,
+        pricedNats: (line.klNats ?? 0) - target.klNats,
+        ...holds,
+      }));
     })
-    .toSorted((a, b) => b.spikes - a.spikes || density(b) - density(a))
-    .slice(0, MOST);
+    .filter((ways) => ways.length > 0)
+    .toSorted(([a], [b]) => b.spikes - a.spikes || density(b) - density(a))
+    .slice(0, MOST_TENSORS)
+    .flat();
 }
 
-/** The choices with nothing below so many bits for these tensors. */
+/** What a tensor would be protected in: nothing where it has so many bits already. */
+function targetsOf({ candidates }: Choice, line: PlannedTensor, bits: number): readonly Candidate[] {
+  if (codeBits(line.scheme) >= bits) return [];
+  const full = candidates
+    .filter(({ scheme }) => codeBits(scheme) >= bits)
+    .toSorted((a, b) => a.bytes - b.bytes)[0];
+  if (full === undefined) return [];
+  const step = candidates.find(({ scheme }) => scheme === line.up?.scheme);
+  return step === undefined || step.bytes >= full.bytes ? [full] : [full, step];
+}
+
+/** The choices with nothing below their protection for these tensors. */
 export function withProtected(
   choices: readonly Choice[],
   tensors: readonly Protectable[],
-  bits: number,
 ): readonly Choice[] {
-  const notes = new Map(tensors.map((each) => [each.tensor, noteOf(each, bits)]));
+  const protections = new Map(tensors.map((each) => [each.tensor, each]));
   return choices.map((choice) => {
-    const note = notes.get(choice.tensor);
-    if (note === undefined) return choice;
-    const limits = [...(choice.limits ?? []), { kind: 'floor', note } as const];
-    return { ...choice, candidates: aboveBits(choice.candidates, bits), limits };
+    const found = protections.get(choice.tensor);
+    const least = choice.candidates.find(({ scheme }) => scheme === found?.protectedScheme);
+    if (found === undefined || least === undefined) return choice;
+    const limits = [...(choice.limits ?? []), { kind: 'floor', note: noteOf(found) } as const];
+    return { ...choice, candidates: choice.candidates.filter(({ bytes }) => bytes >= least.bytes), limits };
   });
 }
 
-function noteOf({ spikes, important }: Protectable, bits: number): string {
+function noteOf({ spikes, important, protectedScheme }: Protectable): string {
   const held = [
     ...(spikes > 0 ? [`${spikes} super weight${spikes === 1 ? '' : 's'}`] : []),
     ...(important > 0 ? [`${important} of the most important weights`] : []),
   ];
-  return `protected with ${bits} bits: it holds ${held.join(' and ')}`;
-}
-
-function aboveBits(candidates: readonly Candidate[], bits: number): readonly Candidate[] {
-  return candidates.filter(({ scheme }) => codeBits(scheme) >= bits);
-}
-
-function smallest(candidates: readonly Candidate[]): Candidate | undefined {
-  return candidates.toSorted((a, b) => a.bytes - b.bytes)[0];
+  return `protected, nothing below ${protectedScheme}: it holds ${held.join(' and ')}`;
 }
 
 function codeBits(scheme: string): number {

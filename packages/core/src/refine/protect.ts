@@ -2,10 +2,10 @@
  * @file Super weights protected where it pays. Prices know what a tensor's errors cost on average, and nothing of single weights that carry
  * the model. So each tensor that holds such weights is lifted in the live model, alone, with the rest of the plan around it: where
  * that saves more than its bytes would buy elsewhere, it is protected, and the plan is solved again around it within the same bytes.
- * Both plans then run over the same text, and the one that loses less goes on.
+ * Both plans then run over other text, which nothing was chosen on, and the one that loses less goes on.
  */
 import { planVariant } from '../measure/live/plan-variant.js';
-import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
+import { gatherVariants, type LiveMeasurement, roomForEncoded } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
 import { findSuperWeights, type SuperWeights } from '../measure/super-weights/super-weights.js';
 import { mergeCoupled } from '../plan/coupling.js';
@@ -27,6 +27,8 @@ export interface ProtectInput extends PricedModel {
   /** Nothing below for protected tensors. */
   readonly bits: number;
   readonly coverage?: number;
+  /** Tokens to choose on, and as many to judge by, at most; default 4,096. */
+  readonly floorTokens?: number;
   /** Where spikes of activations are looked for. */
   readonly spikeText: TokenizedText;
   /** Makes the plan of these choices, within the budget. */
@@ -57,7 +59,7 @@ export interface Protection {
   readonly difference: PairedDifference | null;
   /** Whether the plan has it. */
   readonly taken: boolean;
-  /** Of the search text. */
+  /** Of the search text, for either: what was tried, and the plans with and without. */
   readonly tokens: number;
   readonly evidence: Evidence;
 }
@@ -69,25 +71,37 @@ export interface ProtectedPlan {
 }
 
 /** As many as plans and presets are compared on. */
-const TOKENS = 4096;
+const DEFAULT_TOKENS = 4096;
 
 /** @throws BitsmithError `COVERAGE_INVALID` */
 export async function* protectPlan(run: RunContext, made: Plan, input: ProtectInput): Work<ProtectedPlan> {
   const { model, calibration, search, choices, bits } = input;
-  const live = { run, model, calibration, text: spreadChunks(search, TOKENS) };
+  const texts = halves(spreadChunks(search, 2 * (input.floorTokens ?? DEFAULT_TOKENS)));
+  const live = { run, model, calibration, text: texts.trial, encodedCacheBytes: roomForEncoded() };
   const found = yield* findSuperWeights(live, input.spikeText, input.coverage);
   return yield* stage('refine', 'super weights protected', async function* () {
     const elements = new Map(model.tensors.map((tensor) => [tensor.name, tensor.elements]));
     const open = protectable(choices, made.tensors, bits, heldBy(found), elements);
-    const trial = yield* tryAll(live, made, input, open);
-    const chosen = affordable(input, made, trial.tried);
-    const outcome = yield* withChosen(live, made, trial.base, input, chosen);
-    const protection = describe(input, found, trial.tried, outcome, tokensOf(live.text));
+    const tried = yield* tryAll(live, made, input, open);
+    const chosen = affordable(input, made, tried);
+    const outcome = yield* withChosen({ ...live, text: texts.verdict }, made, input, chosen);
+    const protection = describe(input, found, tried, outcome, tokensOf(live.text));
     const result: ProtectedPlan = outcome.taken
       ? { plan: outcome.plan, choices: outcome.choices, protection }
       : { plan: made, choices, protection };
     return { result, summary: wordsOf(protection), cached: false };
   });
+}
+
+/** Every other chunk to choose on, and the others to judge by. */
+function halves(text: TokenizedText): { readonly trial: TokenizedText; readonly verdict: TokenizedText } {
+  const { chunks } = text;
+  if (chunks.length < 2) return { trial: text, verdict: text };
+  const part = (rest: number): TokenizedText => ({
+    ...text,
+    chunks: chunks.filter((_, i) => i % 2 === rest),
+  });
+  return { trial: part(0), verdict: part(1) };
 }
 
 function heldBy({ candidates, counts }: SuperWeights): Map<string, HeldWeights> {
@@ -101,31 +115,33 @@ function heldBy({ candidates, counts }: SuperWeights): Map<string, HeldWeights> 
   return held;
 }
 
-interface Trial {
-  readonly base: TrueLoss | null;
-  readonly tried: readonly TriedProtection[];
-}
-
 /** Every tensor lifted alone. */
 async function* tryAll(
   live: LiveMeasurement,
   made: Plan,
   input: ProtectInput,
   open: readonly Protectable[],
-): Work<Trial> {
-  if (open.length === 0) return { base: null, tried: [] };
+): Work<readonly TriedProtection[]> {
+  if (open.length === 0) return [];
   const schemes = schemesOf(made);
   const variants = [
     planVariant(live.model, 'plan', schemes),
     ...open.map(({ tensor, protectedScheme }) =>
-      planVariant(live.model, tensor, new Map([...schemes, [tensor, protectedScheme as StorageType]])),
+      planVariant(
+        live.model,
+        `${tensor} ${protectedScheme}`,
+        new Map([...schemes, [tensor, protectedScheme as StorageType]]),
+      ),
     ),
   ];
   const { values } = yield* gatherVariants(live, variants, 'tensors protected in the live model');
   const [base, ...lifted] = values;
   const natsPerByte = rateOf(made, input, base);
-  return { base, tried: open.map((each, index) => judged(each, base, lifted[index], natsPerByte)) };
+  return open.map((each, index) => judged(each, base, lifted[index], natsPerByte));
 }
+
+/** Standard errors of a saving: with so many tries some would pass one by chance. */
+const SURE = 2;
 
 /**
  * Whether a tensor's protection pays: it must save more than its bytes are worth, by more than its noise.
@@ -141,7 +157,7 @@ export function judged(
   const priceNats = natsPerByte * each.bytes;
   // A single sequence has no error of its own.
   const error = Number.isFinite(standardError) ? standardError : 0;
-  const pays = nats - error > priceNats;
+  const pays = nats - SURE * error > priceNats;
   return { ...each, savedNats: { value: nats, standardError: error }, priceNats, pays };
 }
 
@@ -158,7 +174,7 @@ function rateOf(
 
 /** Those that pay, the best first, as long as the others can still be stored around them. */
 function affordable(
-  { choices, groups, headerBytes, bits }: ProtectInput,
+  { choices, groups, headerBytes }: ProtectInput,
   { budget }: Plan,
   tried: readonly TriedProtection[],
 ): readonly Protectable[] {
@@ -166,7 +182,8 @@ function affordable(
   const paying = tried.filter(({ pays }) => pays).toSorted((a, b) => net(b) - net(a));
   const taken: Protectable[] = [];
   for (const each of paying) {
-    const narrowed = mergeCoupled(withProtected(choices, [...taken, each], bits), groups);
+    if (taken.some(({ tensor }) => tensor === each.tensor)) continue;
+    const narrowed = mergeCoupled(withProtected(choices, [...taken, each]), groups);
     if (headerBytes + bytesRange(narrowed)[0] <= budget.bytes) taken.push(each);
   }
   return taken;
@@ -185,19 +202,22 @@ interface Outcome {
 async function* withChosen(
   live: LiveMeasurement,
   made: Plan,
-  base: TrueLoss | null,
   input: ProtectInput,
   chosen: readonly Protectable[],
 ): Work<Outcome> {
-  const { choices, bits } = input;
-  if (chosen.length === 0 || base === null)
-    return { plan: made, choices, without: base, with: null, difference: null, taken: false };
-  const narrowed = withProtected(choices, chosen, bits);
+  const { choices } = input;
+  if (chosen.length === 0)
+    return { plan: made, choices, without: null, with: null, difference: null, taken: false };
+  const narrowed = withProtected(choices, chosen);
   const plan = input.solveAgain(narrowed);
-  const variant = planVariant(live.model, 'protected', schemesOf(plan));
-  const { values } = yield* gatherVariants(live, [variant], 'the protected plan in the live model');
-  const difference = pairedDifference(values[0].sequenceKlNats, base.sequenceKlNats);
-  return { plan, choices: narrowed, without: base, with: values[0], difference, taken: difference.nats < 0 };
+  const variants = [
+    planVariant(live.model, 'plan', schemesOf(made)),
+    planVariant(live.model, 'protected', schemesOf(plan)),
+  ];
+  const { values } = yield* gatherVariants(live, variants, 'the protected plan in the live model');
+  const [base, after] = values;
+  const difference = pairedDifference(after.sequenceKlNats, base.sequenceKlNats);
+  return { plan, choices: narrowed, without: base, with: after, difference, taken: difference.nats < 0 };
 }
 
 function schemesOf({ tensors }: Plan): Map<string, StorageType> {
@@ -229,8 +249,9 @@ function describe(
 }
 
 function wordsOf({ tried, without, with: after, taken }: Protection): string {
-  const pays = tried.filter((each) => each.pays).length;
-  if (without === null || after === null) return `${tried.length} tensors tried, none is worth its bytes`;
-  const losses = `${formatNats(after.value)} nats with ${pays} of ${tried.length} tensors, ${formatNats(without.value)} without`;
+  const distinct = new Set(tried.map(({ tensor }) => tensor)).size;
+  const pays = new Set(tried.filter((each) => each.pays).map(({ tensor }) => tensor)).size;
+  if (without === null || after === null) return `${distinct} tensors tried, none is worth its bytes`;
+  const losses = `${formatNats(after.value)} nats with ${pays} of ${distinct} tensors, ${formatNats(without.value)} without`;
   return taken ? losses : `${losses}: the plan stays as it was`;
 }

@@ -64,14 +64,29 @@ describe('what may be protected', () => {
     ]);
   });
 
+  it('is tried a step up, too, where that takes fewer bytes', () => {
+    const up = { scheme: 'Q4_K', bytes: 80, klNats: -0.016 };
+    const stepped = plan.map((each) => ({ ...each, up }));
+    const ways = protectable(choices, stepped, 8, held, elements).filter(({ tensor }) => tensor === 'spiked');
+    expect(ways.map(({ protectedScheme, bytes }) => [protectedScheme, bytes])).toEqual([
+      ['Q8_0', 240],
+      ['Q4_K', 80],
+    ]);
+    expect(withProtected(choices, [ways[1]])[0].candidates.map(({ scheme }) => scheme)).toEqual([
+      'Q4_K',
+      'Q8_0',
+      'BF16',
+    ]);
+  });
+
   it('keeps nothing below, and says why', () => {
     const [spiked] = protectable(choices, plan, 8, held, elements);
-    const narrowed = withProtected(choices, [spiked], 8);
+    const narrowed = withProtected(choices, [spiked]);
     expect(narrowed[0].candidates.map(({ scheme }) => scheme)).toEqual(['Q8_0', 'BF16']);
     expect(narrowed[0].limits).toEqual([
       {
         kind: 'floor',
-        note: 'protected with 8 bits: it holds 1 super weight and 2 of the most important weights',
+        note: 'protected, nothing below Q8_0: it holds 1 super weight and 2 of the most important weights',
       },
     ]);
     expect(narrowed.slice(1)).toEqual(choices.slice(1));
@@ -85,7 +100,9 @@ describe('what may be protected', () => {
     expect(cheap.savedNats.value).toBeCloseTo(0.01, 9);
     expect(cheap.priceNats).toBeCloseTo(0.0024, 9);
     expect(cheap.pays).toBe(true);
-    expect(judged(spiked, base, lifted, 0.0097 / 240).pays).toBe(false);
+    // 0.010 +- 0.0006, and twice its error.
+    expect(judged(spiked, base, lifted, 0.0086 / 240).pays).toBe(true);
+    expect(judged(spiked, base, lifted, 0.0094 / 240).pays).toBe(false);
     expect(judged(spiked, lifted, base, 0).pays).toBe(false);
   });
 });
