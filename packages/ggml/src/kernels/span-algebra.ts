@@ -17,8 +17,15 @@ export interface SpanAlgebra {
   /** target += factor * row; places are bytes from the memory's start, lengths are in bytes. */
   addRow(target: number, row: number, byteLength: number, factor: number): void;
   product(a: number, b: number, byteLength: number): number;
-  /** target[i] = row i of the matrix times the vector. */
-  multiply(matrix: number, vector: number, target: number, rows: number, rowBytes: number): void;
+  /** target[i] = row i of the matrix, `rowBytes` of every `strideBytes`, times the vector. */
+  multiply(
+    matrix: number,
+    vector: number,
+    target: number,
+    rows: number,
+    rowBytes: number,
+    strideBytes: number,
+  ): void;
 }
 
 /** In a memory of its own, on the thread that asks. */
@@ -99,8 +106,10 @@ function makeProduct(): WasmFunction<'f32'> {
 }
 
 function makeMultiply(): WasmFunction<null> {
-  const fn = new WasmFunction(['i32', 'i32', 'i32', 'i32', 'i32'], null);
-  const [matrix, vector, target, rows, bytes] = [0, 1, 2, 3, 4].map((index) => fn.parameter(index, 'i32'));
+  const fn = new WasmFunction(['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], null);
+  const [matrix, vector, target, rows, bytes, stride] = [0, 1, 2, 3, 4, 5].map((index) =>
+    fn.parameter(index, 'i32'),
+  );
   const [row, i] = [0, 1].map(() => fn.local('i32'));
   const sums = [0, 1, 2, 3].map(() => fn.local('v128'));
   fn.add(
@@ -108,7 +117,7 @@ function makeMultiply(): WasmFunction<null> {
     loop(row, 1, rows, [
       ...summed(sums, i, bytes, [matrix, vector]),
       f32.store(target, laneSum(sums[0])),
-      matrix.set(i32.add(matrix, bytes)),
+      matrix.set(i32.add(matrix, stride)),
       target.set(i32.add(target, i32.const(4))),
     ]),
   );

@@ -2,6 +2,7 @@
  * @file The numbers of one group, at what is best where its codes and all else stay: scale and offset together by least squares under the
  * metric, each alone, and the zero point one step aside, all as the format can store them.
  */
+import { STRIDE } from '@bitsmith/ggml';
 import type { Cells } from './cells.js';
 import type { SpanMemory } from './span-memory.js';
 import type { SpanMetric } from './span-metric.js';
@@ -24,9 +25,8 @@ const DISTINCT = 1e-6;
 export function refitGroup(metric: SpanMetric, cells: Cells, memory: SpanMemory): GroupFit {
   const { matrix, stride } = metric;
   const { codes, levels, zero, scale, offset, groupSize, size } = cells;
-  const { pull, values } = memory.vectors;
+  const { pull, values, direction, moved } = memory.vectors;
   const sums = Float64Array.from(scale, (_, group) => sumOfGroup(group));
-  const direction = new Float64Array(groupSize);
 
   function sumOfGroup(group: number): number {
     const [first, last] = boundsOf(group);
@@ -41,15 +41,15 @@ export function refitGroup(metric: SpanMetric, cells: Cells, memory: SpanMemory)
 
   function slopesOf(group: number): Slopes {
     const [first, last] = boundsOf(group);
+    direction.values.fill(0, last, last + STRIDE);
+    for (let j = first; j < last; j++) direction.values[j] = levels[codes[j]] - zero[group];
+    memory.multiplyPart(direction, moved, first, last);
     let [s, o, ss, so] = [0, 0, 0, 0];
-    for (let j = first; j < last; j++) direction[j - first] = levels[codes[j]] - zero[group];
     for (let j = first; j < last; j++) {
-      let along = 0;
-      for (let k = first, at = j * stride; k < last; k++) along += matrix[at + k] * direction[k - first];
-      s += direction[j - first] * pull.values[j];
+      s += direction.values[j] * pull.values[j];
       o += pull.values[j];
-      ss += direction[j - first] * along;
-      so += along;
+      ss += direction.values[j] * moved.values[j];
+      so += moved.values[j];
     }
     return { s, o, ss, so, oo: sums[group] };
   }

@@ -1,8 +1,10 @@
 /** @file What a span's solver computes with, in the memory of the vector kernels: a metric, and vectors as long as its rows. */
-import { spanAlgebra, type SpanAlgebra } from '@bitsmith/ggml';
+import { spanAlgebra, type SpanAlgebra, STRIDE } from '@bitsmith/ggml';
 import type { SpanMetric } from './span-metric.js';
 
 const FLOAT_BYTES = 4;
+/** What the kernels work on at once. */
+const BLOCK_BYTES = FLOAT_BYTES * STRIDE;
 const VECTORS = ['targets', 'values', 'pull', 'errors', 'direction', 'moved'] as const;
 type VectorName = (typeof VECTORS)[number];
 
@@ -64,14 +66,24 @@ export class SpanMemory {
 
   /** target = matrix times vector */
   multiply(vector: Vector, target: Vector, size: number): void {
-    this.algebra.multiply(this.places.matrix, vector.at, target.at, size, FLOAT_BYTES * this.stride);
+    const bytes = FLOAT_BYTES * this.stride;
+    this.algebra.multiply(this.places.matrix, vector.at, target.at, size, bytes, bytes);
+  }
+
+  /** The same of rows and columns `first` to `last` alone; the vector is zero behind them, up to a whole stride. */
+  multiplyPart(vector: Vector, target: Vector, first: number, last: number): void {
+    const at = FLOAT_BYTES * first;
+    const bytes = BLOCK_BYTES * Math.ceil((FLOAT_BYTES * (last - first)) / BLOCK_BYTES);
+    const stride = FLOAT_BYTES * this.stride;
+    const corner = this.places.matrix + first * stride + at;
+    this.algebra.multiply(corner, vector.at + at, target.at + at, last - first, bytes, stride);
   }
 
   /** What the k-th weight decided takes over of the errors before it; `errors` in the order of decision, zeros from k on. */
   takenOver(errors: Vector, k: number): number {
     const rowBytes = FLOAT_BYTES * this.stride;
     // Rows are zero from column k on.
-    const bytes = 64 * Math.ceil((FLOAT_BYTES * k) / 64);
+    const bytes = BLOCK_BYTES * Math.ceil((FLOAT_BYTES * k) / BLOCK_BYTES);
     return bytes === 0 ? 0 : this.algebra.product(this.places.feedback + k * rowBytes, errors.at, bytes);
   }
 }
