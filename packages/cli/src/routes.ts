@@ -237,7 +237,7 @@ const analyze = buildCommand<AnalyzeFlags, [string], CliContext>({
     positional: { kind: 'tuple', parameters: [model] },
     flags: {
       output: optional('Importance matrix to write, as GGUF that llama-quantize reads', 'FILE', text),
-      method: optional('What tells how much a tensor matters; several share (see below)', 'NAME,...', text),
+      method: optional('What tells how much a tensor matters; several share (see above)', 'NAME,...', text),
       samples: optional('Sequences to measure losses on', 'N', wholeNumber(1)),
       schemes: {
         kind: 'parsed',

@@ -54,6 +54,9 @@ function headLines(result: AnalyzeResult, terminal: Terminal): string[] {
   return [
     `${name}  ${paint.dim(`${model.architecture}, ${count(model.parameterCount)} weights`)}`,
     `  importance matrix  ${truncateStart(importanceMatrixPath, room)}`,
+    ...(displayWidth(importanceMatrixPath) > room
+      ? [paint.dim(`${' '.repeat(21)}-o FILE puts a copy where you want it`)]
+      : []),
     `  calibrated on      ${truncate(`${oneLine(calibration.dataset)}, ${integer(calibration.tokens)} tokens`, room)}`,
     `  measured on        ${truncate(measured, room)}`,
     `  methods            ${truncate(describeMethods(result), room)}`,

@@ -81,7 +81,7 @@ function predictedLines(plan: Plan, terminal: Terminal): string[] {
         ];
   return [
     section('What it should cost', `${predicted.evidence}, not measured on the file`, terminal),
-    row('KL divergence', `mean ${nats(predicted.klNats)} nats per token`),
+    row('KL divergence', `${nats(predicted.klNats)} nats per token, the sum of prices: together more`),
     ...optimum.map((text) => row('', new Paint(terminal).dim(text))),
     ...presetLines(plan, terminal),
   ];

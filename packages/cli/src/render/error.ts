@@ -1,5 +1,5 @@
 /** @file A failure, as its reader needs it: what, expected, found, what to do; as JSON on stdout where that was asked for. */
-import { BitsmithError, serializeError } from '@bitsmith/formats';
+import { BitsmithError, serializeError, type SerializedError } from '@bitsmith/formats';
 import type { CliProcess } from '../context.js';
 import { displayWidth, oneLine, Paint, type Terminal, terminalOf, wrapWords } from './terminal.js';
 
@@ -28,15 +28,32 @@ export function renderError(error: unknown, terminal: Terminal, withStack: boole
   const cancelled = error instanceof BitsmithError && error.kind === 'cancelled';
   const head = cancelled ? paint.warning('! ') : `${paint.bad(paint.bold('Error'))}: `;
   const lines = [...block(head, data.message, terminal)];
-  if (data.expected !== undefined) lines.push(...block(paint.dim('  expected  '), data.expected, terminal));
-  if (data.found !== undefined) lines.push(...block(paint.dim('  found     '), data.found, terminal));
-  if (data.suggestion !== undefined) lines.push(...block('  ', data.suggestion, terminal));
+  const { expected, found, suggestion } = untold(data);
+  if (expected !== undefined) lines.push(...block(paint.dim('  expected  '), expected, terminal));
+  if (found !== undefined) lines.push(...block(paint.dim('  found     '), found, terminal));
+  if (suggestion !== undefined) lines.push(...block('  ', suggestion, terminal));
   if (!(error instanceof BitsmithError)) {
     lines.push('  This is a defect of Bitsmith: please report it, with what --verbose adds.');
   }
   if (!cancelled) lines.push(paint.dim(`  ${data.errorType}, exit code ${data.errorCode}`));
   if (withStack && error instanceof Error) lines.push(paint.dim(stackOf(error)));
   return `${lines.join('\n')}\n`;
+}
+
+/** What the message does not say already. JSON has all of it. */
+function untold({
+  message,
+  expected,
+  found,
+  suggestion,
+}: SerializedError): Pick<SerializedError, 'expected' | 'found' | 'suggestion'> {
+  const isTold = (text: string | undefined): boolean => text !== undefined && message.includes(text);
+  const again = isTold(expected) && suggestion?.includes(expected ?? '') === true;
+  return {
+    expected: isTold(expected) ? undefined : expected,
+    found: isTold(found) ? undefined : found,
+    suggestion: again ? undefined : suggestion,
+  };
 }
 
 /** Words wrapped beside a label. */

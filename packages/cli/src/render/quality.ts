@@ -24,7 +24,8 @@ export function plannedQualityLine({ request }: Plan['budget'], quality: Plan['q
   if (quality === undefined) return [];
   const plans = plural(quality.evaluations, 'plan');
   return [
-    `  ${'quality'.padEnd(8)}${oneLine(request)}: ${nats(quality.klNats.value)} nats on the search text, by ${plans}; a file would be checked on other text`,
+    `  ${'quality'.padEnd(8)}${oneLine(request)}: ${nats(quality.klNats.value)} on the search text, by ${plans}`,
+    `  ${''.padEnd(8)}a file would be measured on other text, and made anew where it misses that`,
   ];
 }
 

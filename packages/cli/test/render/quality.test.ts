@@ -84,7 +84,8 @@ describe('limits of quality in the summary', () => {
       equalization: null,
     };
     expect(renderPlan(plan, { ...plain, width: 100 })).toContain(
-      '  quality a KL of at most 0.0135 nats per token: 0.0131 nats on the search text, by 3 plans',
+      '  quality a KL of at most 0.0135 nats per token: 0.0131 on the search text, by 3 plans\n' +
+        '          a file would be measured on other text, and made anew where it misses that',
     );
   });
 });

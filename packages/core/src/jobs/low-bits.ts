@@ -19,7 +19,7 @@ export function hasFewBits(plan: Plan, model: Pick<SourceModel, 'parameterCount'
 /** The loss to expect, and how it is known. */
 export function fewBitsWarning(plan: Plan, model: Pick<SourceModel, 'parameterCount'>): string {
   const bits = bitsPerWeightOf(plan, model).toFixed(2);
-  return `${bits} bits per weight: ${lossWords(plan)}. Below ${FEW_BITS} bits many models no longer write text; the file's will be looked at before it is put in place.`;
+  return `${bits} bits per weight: ${lossWords(plan)}. Below ${FEW_BITS} bits many models no longer write text: what the file writes will be looked at before it is put in place.`;
 }
 
 function lossWords({ presetFloor, quality, predicted }: Plan): string {
@@ -30,7 +30,7 @@ function lossWords({ presetFloor, quality, predicted }: Plan): string {
       : presetFloor[presetFloor.winner === 'plan' ? 'planKlNats' : 'presetKlNats'].value);
   if (measured !== undefined) return `${inWords(measured)}, measured on the search text`;
   if (predicted.klNats !== null && predicted.evidence === 'estimated')
-    return `${inWords(predicted.klNats)}, by the sum of the prices, which is low for so few bits`;
+    return `${inWords(predicted.klNats)}, by the sum of the prices, which falls short at so few bits`;
   return 'the loss is not known for a plan that was given';
 }
 

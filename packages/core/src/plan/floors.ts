@@ -79,7 +79,7 @@ function unknownRole(text: string, role: string): Error {
   return planError('FLOOR_ROLE_UNKNOWN', `floor '${text}': expected a role, found '${role}'`, {
     expected: `one of ${tensorRoles.join(', ')}, or the beginning of some, as attention`,
     found: role,
-    suggestion: `${meant}Roles: ${tensorRoles.join(', ')}.`,
+    suggestion: `${meant}List roles and tensors with: bitsmith inspect MODEL`,
   });
 }
 
