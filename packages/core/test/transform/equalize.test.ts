@@ -27,8 +27,20 @@ const sequencesOf = ({ vocabulary }: TinyShape): Int32Array[] =>
   [1, 2, 3].map((seed) => tinyTokens(POSITIONS, vocabulary, seed));
 
 async function sitesOf(file: string, shape: TinyShape, mode: EqualizeMode): Promise<readonly SiteScales[]> {
-  const parameters = { files: [file], positions: POSITIONS, sequences: sequencesOf(shape), mode };
-  return (await runEqualize(parameters, () => undefined, settings)).sites;
+  return await sitesOn(2, file, shape, mode);
+}
+
+async function sitesOn(
+  threads: number,
+  file: string,
+  shape: TinyShape,
+  mode: EqualizeMode,
+): Promise<readonly SiteScales[]> {
+  const blocks = Array.from({ length: shape.blocks }, (_, block) => block);
+  const parameters = { files: [file], positions: POSITIONS, sequences: sequencesOf(shape), mode, blocks };
+  const found: SiteScales[] = [];
+  await runEqualize(parameters, ({ sites }) => found.push(...sites), { ...settings, threads });
+  return found;
 }
 
 async function folded(file: string, sites: readonly SiteScales[]): Promise<string> {
@@ -96,9 +108,7 @@ describe('searched scales', () => {
 
   test('are the same for any number of lanes', async () => {
     const file = await write('lanes', shape);
-    const parameters = { files: [file], positions: POSITIONS, sequences: sequencesOf(shape), mode: search };
-    const on = (threads: number) => runEqualize(parameters, () => undefined, { ...settings, threads });
-    expect(await on(1)).toEqual(await on(3));
+    expect(await sitesOn(1, file, shape, search)).toEqual(await sitesOn(3, file, shape, search));
   });
 
   test('stay 1 where a channel carries nothing', async () => {

@@ -25,6 +25,11 @@ export interface SiteScales extends Pick<Site, 'kind' | 'block' | 'readers'> {
   readonly error: { readonly before: number; readonly after: number } | null;
 }
 
+/** Weights of a matrix that every rule is tried on, and that the best are judged by. */
+const QUICK_WEIGHTS = 1 << 15;
+const JUDGED_WEIGHTS = 1 << 17;
+/** Rules that are judged. */
+const FINALISTS = 4;
 const STEPS = 10;
 const grid = Array.from({ length: STEPS + 1 }, (_, step) => step / STEPS);
 /** Alphas that are tried: those of AWQ from the first step on, since at 0 they leave everything as it is. */
@@ -54,7 +59,7 @@ export async function chooseScales(
   const found =
     mode.kind === 'alpha'
       ? { rule: { family: 'smooth', alpha: mode.alpha } as const, error: null }
-      : await leastError(settings, site, output(settings.engine, mode.rounding, input, readers), scalesOf);
+      : await leastError(settings, site, mode.rounding, { input, readers, scalesOf });
   const scales = found.rule === null ? new Float32Array(site.channels).fill(1) : scalesOf(found.rule);
   const after = sizes.largest.map((size, channel) => size / scales[channel]);
   return {
@@ -67,29 +72,40 @@ export async function chooseScales(
   };
 }
 
-function output(
-  engine: Engine,
-  rounding: Rounding,
-  input: InputSummary,
-  readers: readonly WeightArray[],
-): OutputError {
-  return new OutputError(engine, rounding, input.sample, input.meanSquares(), readers);
-}
-
+/** All rules on few weights, then the best of them on many: encoding is what takes the time. */
 async function leastError(
-  { lanes }: ChooseSettings,
+  { engine, lanes }: ChooseSettings,
   site: Site,
-  outputs: OutputError,
-  scalesOf: (rule: ScaleRule) => Float32Array,
+  rounding: Rounding,
+  { input, readers, scalesOf }: Candidates,
 ): Promise<Pick<SiteScales, 'rule' | 'error'>> {
-  const tried: { rule: ScaleRule | null; error: number }[] = [];
-  await inLanes(lanes, [null, ...searchedRules].entries(), async ([index, rule]) => {
-    const scales = rule === null ? new Float32Array(site.channels).fill(1) : scalesOf(rule);
-    tried[index] = { rule, error: await outputs.of(columnScales(site, scales)) };
-  });
+  const meanSquares = input.meanSquares();
+  const errorsOf = async (rules: readonly (ScaleRule | null)[], weights: number): Promise<Tried[]> => {
+    const outputs = new OutputError(engine, rounding, input.sample, meanSquares, readers, weights);
+    const tried: Tried[] = [];
+    await inLanes(lanes, rules.entries(), async ([index, rule]) => {
+      const scales = rule === null ? new Float32Array(site.channels).fill(1) : scalesOf(rule);
+      tried[index] = { rule, error: await outputs.of(columnScales(site, scales)) };
+    });
+    return tried;
+  };
+  const quick = await errorsOf(searchedRules, QUICK_WEIGHTS);
+  const finalists = quick.toSorted((a, b) => a.error - b.error).slice(0, FINALISTS);
+  const tried = await errorsOf([null, ...finalists.map(({ rule }) => rule)], JUDGED_WEIGHTS);
   // The first of equals: nothing is changed for nothing.
   const best = tried.reduce((least, one) => (one.error < least.error ? one : least));
   return { rule: best.rule, error: { before: tried[0].error, after: best.error } };
+}
+
+interface Candidates {
+  readonly input: InputSummary;
+  readonly readers: readonly WeightArray[];
+  readonly scalesOf: (rule: ScaleRule) => Float32Array;
+}
+
+interface Tried {
+  readonly rule: ScaleRule | null;
+  readonly error: number;
 }
 
 /** max|W_j| by channel, over all that read it. */

@@ -18,14 +18,15 @@ export type EqualizeTask = TaskType<
     readonly positions: number;
     readonly sequences: readonly Int32Array[];
     readonly mode: EqualizeMode;
+    /** The blocks whose scales are wanted. */
+    readonly blocks: readonly number[];
   },
-  /** Blocks that are done. */
-  { readonly done: number; readonly total: number },
-  { readonly sites: readonly SiteScales[] }
+  { readonly block: number; readonly sites: readonly SiteScales[] },
+  null
 >;
 
 /** Positions that outputs are compared on, about. */
-const SAMPLE_POSITIONS = 256;
+const SAMPLE_POSITIONS = 512;
 
 export const runEqualize: TaskHandler<EqualizeTask> = async (parameters, report, settings) => {
   const { positions, sequences, mode } = parameters;
@@ -38,18 +39,19 @@ export const runEqualize: TaskHandler<EqualizeTask> = async (parameters, report,
     const pass = await InputPass.open({ ...passSettings, scratchPath: null });
     const chooser = new SiteChooser({ engine, files, model, lanes, mode, sequences: sequences.length });
     try {
+      const wanted = new Set(parameters.blocks);
       const reader: InputReader = {
         read: (tensor, sequence, values) => chooser.read(tensor, sequence, values, positions),
         done: async (block, weights) => {
-          await chooser.choose(block, weights);
-          report({ done: block + 1, total: model.blocks.length });
+          if (wanted.has(block)) report({ block, sites: await chooser.choose(block, weights) });
+          chooser.forget();
         },
       };
       await pass.run(
         sequences.map((tokens, index) => ({ index, tokens })),
         reader,
       );
-      return { sites: chooser.chosen };
+      return null;
     } finally {
       pass.dispose();
     }
@@ -65,7 +67,6 @@ interface ChooserSettings extends ChooseSettings {
 }
 
 class SiteChooser {
-  readonly chosen: SiteScales[] = [];
   private readonly settings: ChooserSettings;
   private readonly inputs = new Map<string, InputSummary>();
 
@@ -84,16 +85,22 @@ class SiteChooser {
     summary.add(sequence, values);
   }
 
-  async choose(block: number, { matrices }: BlockWeights): Promise<void> {
+  async choose(block: number, { matrices }: BlockWeights): Promise<SiteScales[]> {
     const { files, model } = this.settings;
+    const chosen: SiteScales[] = [];
     for (const site of blockSites(files, model, block)) {
       const readers = site.readers.map((name) => matrices.get(partOf(name)) as WeightArray);
       const input = site.readers.map((name) => this.inputs.get(name)).find((known) => known !== undefined);
       const scales = await chooseScales(this.settings, site, input as InputSummary, readers);
-      this.chosen.push(scales);
+      chosen.push(scales);
       // Sites to come read rows that this one changes.
       this.fold(site, Float32Array.from(scales.scales), matrices);
     }
+    return chosen;
+  }
+
+  /** What the inputs of a block were. */
+  forget(): void {
     this.inputs.clear();
   }
 

@@ -3,8 +3,8 @@
  * same function, where no channel stands out as far. Scales and the folded model are artifacts; the original stays as it is.
  */
 import { ENGINE_RELEASE } from '../../engine/release.js';
-import type { EngineTasks } from '../../engine/protocol.js';
 import { canonicalJson, sha256 } from '../../io/hash.js';
+import { type Gathered, gatherMissing } from '../../measure/gather.js';
 import { openGguf } from '../../model/open-gguf.js';
 import type { SourceModel } from '../../model/types.js';
 import { affineSpec, AFFINE_VERSION } from '../../plan/affine-schemes.js';
@@ -47,10 +47,8 @@ export async function* equalize(
   if (mode.kind === 'alpha') refuseBadAlpha(mode.alpha);
   const sample = spreadChunks(text, EQUALIZE_TOKENS);
   return yield* stage('measure', 'sizes of channels', async function* () {
-    const task = scalesTask(model, sample, mode);
-    const known = await run.store.readJson<SiteScales[]>(task);
-    const sites = known ?? (yield* measureScales(run, model, sample, mode));
-    if (known === null) await run.store.writeJson(task, sites);
+    const { values, cached } = yield* measureScales(run, model, sample, mode);
+    const sites = values.flat();
     const file = yield* foldedFile(run, model, sites);
     const opened = await openGguf(file, run.store, { location: model.location, signal: run.signal });
     const equalized: EqualizedModel = {
@@ -61,39 +59,49 @@ export async function* equalize(
         sites,
       },
     };
-    return { result: equalized, summary: summaryOf(sites), cached: known !== null };
+    return { result: equalized, summary: summaryOf(sites), cached };
   });
 }
 
-function scalesTask(model: SourceModel, text: TokenizedText, mode: EqualizeMode): TaskIdentity {
-  const affine = mode.kind === 'search' && affineSpec(mode.rounding.scheme) !== undefined;
-  return {
-    kind: 'channel-scales',
-    version: 1,
-    parameters: {
-      mode,
-      positions: text.contextTokens,
-      engine: ENGINE_RELEASE,
-      ...(affine ? { affine: AFFINE_VERSION } : {}),
-    },
-    inputs: { model: model.sha256, tokens: tokensHash(text) },
-  };
-}
-
+/** The scales of every block, each an artifact: an interrupted search keeps the blocks that it finished. */
 async function* measureScales(
   run: RunContext,
   model: SourceModel,
   text: TokenizedText,
   mode: EqualizeMode,
-): AsyncGenerator<RunEvent, readonly SiteScales[], void> {
-  const parameters = {
-    files: model.files.map(({ path }) => path),
-    positions: text.contextTokens,
-    sequences: text.chunks,
-    mode,
-  };
-  const { sites } = yield* inEngine(run, 'equalize', parameters);
-  return sites;
+): AsyncGenerator<RunEvent, Gathered<readonly SiteScales[]>, void> {
+  const blocks = 1 + Math.max(...model.tensors.map(({ block }) => block ?? -1));
+  const tokens = tokensHash(text);
+  const affine = mode.kind === 'search' && affineSpec(mode.rounding.scheme) !== undefined;
+  return yield* gatherMissing<number, readonly SiteScales[]>(run, {
+    items: Array.from({ length: blocks }, (_, block) => block),
+    taskOf: (block) => ({
+      kind: 'channel-scales',
+      version: 1,
+      parameters: {
+        block,
+        mode,
+        positions: text.contextTokens,
+        engine: ENGINE_RELEASE,
+        ...(affine ? { affine: AFFINE_VERSION } : {}),
+      },
+      inputs: { model: model.sha256, tokens },
+    }),
+    label: 'sizes of channels',
+    unit: 'measurements',
+    work: (missing, store) =>
+      run.engine.run(
+        'equalize',
+        {
+          files: model.files.map(({ path }) => path),
+          positions: text.contextTokens,
+          sequences: text.chunks,
+          mode,
+          blocks: missing,
+        },
+        { signal: run.signal, onEvent: ({ block, sites }) => store(block, sites) },
+      ),
+  });
 }
 
 /** The folded model in the store: found there, or made now. */
@@ -112,31 +120,30 @@ async function* foldedFile(
   const known = await run.store.find(task, 'gguf');
   if (known !== null) return known;
   const output = run.store.temporaryPath('gguf');
-  yield* inEngine(run, 'fold', {
+  const parameters = {
     files: model.files.map(({ path }) => path),
     output,
     scales: scales.map((values) => Float32Array.from(values)),
-  });
-  return await run.store.adopt(output, task, 'gguf');
-}
-
-async function* inEngine<Kind extends 'equalize' | 'fold'>(
-  run: RunContext,
-  kind: Kind,
-  parameters: EngineTasks[Kind]['parameters'],
-): AsyncGenerator<RunEvent, EngineTasks[Kind]['result'], void> {
-  const item = kind === 'equalize' ? 'sizes of channels' : 'folded weights';
-  return yield* streamed<RunEvent, EngineTasks[Kind]['result']>((emit) =>
+  };
+  yield* streamed<RunEvent, null>((emit) =>
     againAfterCrash(
       () =>
-        run.engine.run(kind, parameters, {
+        run.engine.run('fold', parameters, {
           signal: run.signal,
           onEvent: ({ done, total }) =>
-            emit({ type: 'progress', stage: 'measure', done, total, unit: 'measurements', item }),
+            emit({
+              type: 'progress',
+              stage: 'measure',
+              done,
+              total,
+              unit: 'tensors',
+              item: 'folded weights',
+            }),
         }),
       (error) => emit({ type: 'note', level: 'warning', message: error.message }),
     ),
   );
+  return await run.store.adopt(output, task, 'gguf');
 }
 
 function summaryOf(sites: readonly SiteScales[]): string {

@@ -16,8 +16,8 @@ export interface Rounding {
   readonly activations: boolean;
 }
 
-/** Rows of a matrix that are tried. */
-const ROWS = 128;
+/** Few rows say little of the others. */
+const FEWEST_ROWS = 16;
 
 export class OutputError {
   private readonly engine: Engine;
@@ -30,6 +30,7 @@ export class OutputError {
   /**
    * @param input [columns x positions]
    * @param meanSquares of the input's columns
+   * @param weights of each reader that are tried, in whole rows
    */
   constructor(
     engine: Engine,
@@ -37,13 +38,14 @@ export class OutputError {
     input: Float32Array,
     meanSquares: Float32Array,
     readers: readonly WeightArray[],
+    weights: number,
   ) {
     this.engine = engine;
     this.rounding = rounding;
     this.columns = meanSquares.length;
     this.input = input;
     this.meanSquares = meanSquares;
-    this.readers = readers.map(someRows);
+    this.readers = readers.map((reader) => someRows(reader, weights));
   }
 
   /** With each column of the weights multiplied by its factor, and each of the input divided by it. */
@@ -107,8 +109,8 @@ export class OutputError {
 }
 
 /** Evenly spread over the matrix. */
-function someRows({ shape: [columns, rows], values }: WeightArray): Float32Array {
-  const count = Math.min(rows, ROWS);
+function someRows({ shape: [columns, rows], values }: WeightArray, weights: number): Float32Array {
+  const count = Math.min(rows, Math.max(FEWEST_ROWS, Math.floor(weights / columns)));
   const chosen = alignedFloats(count * columns);
   for (let index = 0; index < count; index++) {
     const row = Math.floor(((index + 0.5) * rows) / count);
