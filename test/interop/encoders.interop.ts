@@ -220,7 +220,7 @@ describe.each(['affine4-g16', 'affine2-g16'] as const)('%s', { timeout: 120_000 
   });
 
   test('the same error after many: signs of gradients near nothing take the codes apart', async () => {
-    const { ours, theirs } = await learnBoth(scheme, { steps: 40 });
+    const { ours, theirs } = await learnBoth(scheme, { steps: 48 });
     expect(ours.learned.error).toBeLessThan(0.99 * ours.learned.startError);
     expect(theirs.learned.error).toBeLessThan(0.99 * theirs.learned.startError);
     expect(Math.abs(Math.log(ours.learned.error / theirs.learned.error))).toBeLessThan(0.1);

@@ -137,7 +137,7 @@ def learn(question, tensors):
     start = best = error()
     kept = 0
     steps, batch = question["steps"], question["batch"]
-    every = max(1, round(steps / 8))
+    every = max(1, round(steps / 16))
     for step in range(steps):
         chosen = [(step * batch + at) % len(train) for at in range(batch)]
         (output(train[chosen]) - train_targets[chosen]).square().sum().backward()

@@ -5,12 +5,14 @@ import { loadEngine } from '@bitsmith/ggml';
 import { describe, expect, test } from 'vitest';
 import { AffineGrid } from '../../src/encode/learned/affine-grid.js';
 import { Rounder } from '../../src/encode/feedback/rounder.js';
+import { channelWeights } from '../../src/encode/learned/channel-weights.js';
 import type { BlockLearned } from '../../src/encode/learned/learn-block.js';
 import { LearnedMatrix } from '../../src/encode/learned/learned-matrix.js';
 import { LearnedPass } from '../../src/encode/learned/learned-pass.js';
 import type { StoredParts } from '../../src/encode/learned/level-grid.js';
 import { learnedSettings } from '../../src/encode/learned/options.js';
 import { gridOf, isLearnable, nearestGrid } from '../../src/encode/learned/starting-grid.js';
+import { writeGradients } from '../../src/measure/transformer/fisher-file.js';
 import type { StorageType } from '../../src/plan/schemes.js';
 import { expectFailure } from '../support/errors.js';
 import { gaussian, randomFrom } from '../support/random.js';
@@ -126,6 +128,25 @@ async function opened(name: string): Promise<{ values: Float32Array; rows: numbe
   await files.readRows(name, 0, bytes);
   return { values: new Float32Array(bytes.buffer), rows, rowLength };
 }
+
+test('channels count as the gradients of the stream behind the block say', async () => {
+  const written = async (name: string, energies: readonly number[]): Promise<string> => {
+    const energy = Float32Array.from(energies);
+    const one = Float32Array.of(1);
+    const squared = { rows: energy, columns: one, energy, growth: one };
+    const gradients = {
+      labels: new Int32Array(1),
+      inner: new Map(),
+      squared: new Map([['blk.1.ffn_down.weight', squared]]),
+    };
+    await writeGradients(path.join(folder, name), gradients);
+    return path.join(folder, name);
+  };
+  const files = [await written('a', [1, 2, 0, 1]), await written('b', [3, 0, 0, 1])];
+  expect(await channelWeights(files, 1)).toEqual(Float32Array.of(2, 1, 0, 1));
+  const nothing = await written('c', [0, 0, 0, 0]);
+  await expectFailure(() => channelWeights([nothing], 1), 'analysis', 'LEARNED_GRADIENTS', /behind block 1/);
+});
 
 describe('a matrix', () => {
   const random = randomFrom(5);

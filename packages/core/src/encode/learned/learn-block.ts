@@ -45,7 +45,7 @@ export interface BlockLearned {
 }
 
 /** Times that the state is judged on the way. */
-const JUDGED = 8;
+const JUDGED = 16;
 
 /** Learns; the matrices then hold what was best, and so does the room. */
 export async function learnBlock(learning: BlockLearning): Promise<BlockLearned> {

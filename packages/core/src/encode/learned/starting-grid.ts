@@ -34,7 +34,7 @@ export interface StartingPoint {
   readonly reach: number;
 }
 
-const CHOSEN_TOGETHER = 0.2;
+const CHOSEN_TOGETHER = 0.4;
 
 /** Weights that are encoded at once. */
 const SLAB_WEIGHTS = 1 << 17;
