@@ -5,10 +5,8 @@ import type { Calibration } from '../calibrate/calibrate.js';
 import { refuseNonFiniteWeights } from '../encode/finite.js';
 import { fileError } from '../io/file-errors.js';
 import { writeAtomically } from '../io/file-sink.js';
-import { ternaryTensors, withTernaryExact } from '../measure/ternary/ternary-tensors.js';
 import { originalOf, type SourceModel } from '../model/types.js';
 import type { SchemeDemand } from '../plan/container.js';
-import { mergeCoupled } from '../plan/coupling.js';
 import {
   asRulePlan,
   type Budget,
@@ -36,7 +34,6 @@ import { parseProtection } from '../plan/protection.js';
 import { parseTensorError, type QualityFit, type QualityLimit } from '../plan/quality.js';
 import { presetRecipes } from '../presets/recipes.js';
 import type { ShortPair } from '../refine/cosine-limit.js';
-import { refuseNoRoom, withinTensorError } from '../refine/error-limit.js';
 import { withPresetFloor } from '../refine/preset-floor.js';
 import { type Protection, protectPlan } from '../refine/protect.js';
 import type { LossBudget } from '../refine/gradual/loss-budget.js';
@@ -48,6 +45,7 @@ import type { Equalization } from '../transform/equalize/equalize.js';
 import { type EqualizationReport, equalizationReport } from '../transform/equalize/report.js';
 import { completeOptions } from './complete-options.js';
 import { equalizedFrame, parseEqualize } from './equalized.js';
+import { knownChoices } from './known-choices.js';
 import {
   likelySizes,
   NO_CORRECTION,
@@ -206,13 +204,11 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
   const sizesOf = (known: readonly Choice[]): readonly number[] =>
     likelySizes(limits, known, groups, budget.dataBytes);
   const pricing = byRules ? null : yield* priceChoices(run, frame, { calibration, search, sizesOf }, options);
-  const ternary = await ternaryTensors(run, frame.model);
-  if (ternary.size > 0) yield { type: 'note', level: 'info', message: ternaryMessage(ternary) };
   const priced =
     pricing === null
       ? withoutUnit(priceOptions(storage, rulePrices(storage)))
       : priceOptions(storage, pricing.measured);
-  const choices = yield* withinError(prepared, withTernaryExact(priced, ternary), budget);
+  const choices = yield* knownChoices(run, { ...frame, calibration, budget }, priced, options);
   const open = { ...frame, storage: optionsOf(choices, storage) };
   let searched: SearchRecord | null = null;
   let protection: Protection | null = null;
@@ -232,7 +228,12 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
     }
     const refined = yield* searchPlan(run, made, { ...within, limit, options });
     searched = refined.record;
-    return yield* withPresetFloor(run, refined.plan, { ...within, floorTokens: options.floorTokens });
+    const { floorTokens } = options;
+    const last = yield* withPresetFloor(run, refined.plan, { ...within, floorTokens });
+    // A preset that loses less knows nothing of protection.
+    if (protection !== null && last.presetFloor?.winner === 'preset')
+      protection = { ...protection, taken: false };
+    return last;
   };
   const sizeRequest = sizes.length === 0 ? null : sizes.map(({ text }) => text).join(' and ');
   const { qualityTokens } = options;
@@ -245,19 +246,6 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
     return await finished(prepared, made, { again, pricing, choices, quality, search: searched, protection });
   };
   return yield* planFor(NO_CORRECTION);
-}
-
-/** Without what moves the weights of a tensor too far, where that is limited. */
-async function* withinError(
-  { run, frame: { model, groups, headerBytes }, options: { maxTensorError }, calibration }: Prepared,
-  choices: readonly Choice[],
-  budget: Budget,
-): Work<readonly Choice[]> {
-  if (maxTensorError === undefined) return choices;
-  const limit = parseTensorError(maxTensorError);
-  const left = yield* withinTensorError(run, model, calibration, choices, limit);
-  refuseNoRoom(mergeCoupled(left, groups), headerBytes, budget, limit);
-  return left;
 }
 
 /** Saves the plan where that was asked for. */
@@ -293,12 +281,6 @@ const GIVEN: Found = {
   search: null,
   protection: null,
 };
-
-function ternaryMessage(tensors: ReadonlySet<string>): string {
-  const [first] = tensors;
-  const which = tensors.size === 1 ? first : `${tensors.size} tensors (${first}, ...)`;
-  return `Ternary already, so that TQ1_0 and TQ2_0 hold every weight exactly: ${which}.`;
-}
 
 /** A plan by hand: no budget is needed where nothing is left to choose. */
 const NO_WISHES: Wishes = { sizes: [], limits: [] };

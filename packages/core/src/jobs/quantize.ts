@@ -200,7 +200,7 @@ async function* lookAtText(
   options: QuantizeOptions,
 ): Work<Coherence | null> {
   if (!(options.coherence ?? (options.verify !== false && hasFewBits(plan, model)))) return null;
-  const found = yield* checkCoherence(run, model, unfinished.path, texts.report);
+  const found = yield* checkCoherence(run, originalOf(model), unfinished.path, texts.report);
   if (options.keepCollapsed !== true) refuseCollapsed(found, bitsPerWeightOf(plan, model));
   else if (found.signs.length > 0)
     yield { type: 'note', level: 'warning', message: `Kept as asked, though it ${collapseWords(found)}.` };
