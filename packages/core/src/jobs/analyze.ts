@@ -134,7 +134,9 @@ async function* analyzeIn(run: RunContext, options: AnalyzeOptions): Work<Analyz
   const texts = await prepareTexts(run, model, corpus, options);
   const text = sequencesOf(texts.search, options);
   if (options.resume === true) await refuseNothingKept(run, model, texts.calibration, options);
-  const calibration = yield* calibrationFor(run, model, texts, options);
+  // What a tensor is worth is told by codes that know nothing of its inputs, unless it is asked for others.
+  const { importanceMatrix, encoder = 'nearest' } = options;
+  const calibration = yield* calibrationFor(run, model, texts, { importanceMatrix, encoder });
 
   const input: MethodInput = {
     run,

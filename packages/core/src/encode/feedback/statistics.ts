@@ -61,6 +61,23 @@ export async function* roundingStatistics(
   if (method === 'nearest') return null;
   if (method === 'auto' && (!hasGraph(model) || text.chunks.length < 2)) return null;
   if (text.chunks.length < 2) throw tooShort(text);
+  try {
+    return yield* measured(run, model, text, method);
+  } catch (error) {
+    // Of some families the engine has the last word: experts, for one.
+    if (method !== 'auto' || !(error instanceof BitsmithError) || error.code !== 'GRAPH_UNSUPPORTED')
+      throw error;
+    yield { type: 'note', level: 'info', message: `Nearest codes instead of feedback: ${error.message}` };
+    return null;
+  }
+}
+
+async function* measured(
+  run: RunContext,
+  model: SourceModel,
+  text: TokenizedText,
+  method: EncoderMethod,
+): Work<RoundingStatistics> {
   const parts = partsOf(model, text);
   return yield* stage('calibrate', `inputs that move together, on ${text.name}`, async function* () {
     const fit = yield* measureGrams(run, model, parts.fit);
