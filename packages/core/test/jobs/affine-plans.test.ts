@@ -31,6 +31,7 @@ const small = {
   samples: 8,
   threads: 2,
   importanceMatrix: imatrix,
+  encoder: 'nearest',
   schemes: ['affine3', 'affine4', 'affine5-g64'],
 } as const satisfies PlanOptions;
 

@@ -21,6 +21,7 @@ const small = {
   floorTokens: 64,
   threads: 2,
   importanceMatrix: path.join(golden, 'orator-8m.imatrix.gguf'),
+  encoder: 'nearest',
 } as const satisfies ParetoOptions;
 
 let curve: ParetoResult;

@@ -17,6 +17,7 @@ const small = {
   locks: [String.raw`blk\.[1-7]\.=keep`, 'output=keep', 'token_embd=keep'],
   schemes: ['Q2_K', 'Q3_K', 'Q4_K', 'Q6_K'],
   method: 'rules',
+  encoder: 'nearest',
   contextTokens: 32,
   importanceMatrix: path.join(golden, 'orator-8m.imatrix.gguf'),
   floorTokens: 64,
