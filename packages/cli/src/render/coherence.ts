@@ -13,8 +13,9 @@ export function coherenceLines(found: QuantizeResult['coherence'], terminal: Ter
   const facts = [
     `agrees on ${percent(agreement.value, 0)} ${sign} ${percent(agreement.standardError, 0)}`,
     `repeats ${percent(repetition.output, 0)} (source ${percent(repetition.source, 0)})`,
-    `entropy ${entropyNats.output.toFixed(2)} nats (source ${entropyNats.source.toFixed(2)})`,
+    `entropy ${entropyNats.output.toFixed(2)} (${entropyNats.source.toFixed(2)}) nats`,
   ].join(', ');
-  const collapsed = signs.length === 0 ? '' : `  ${paint.bad(`collapsed: ${signs.join(', ')}`)}`;
-  return [`  ${padEnd('own text', labelWidth)}${facts}${collapsed}`];
+  const line = `  ${padEnd('own text', labelWidth)}${facts}`;
+  if (signs.length === 0) return [line];
+  return [line, `  ${padEnd('', labelWidth)}${paint.bad(`collapsed: ${signs.join(', ')}`)}`];
 }

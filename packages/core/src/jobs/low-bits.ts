@@ -16,10 +16,14 @@ export function hasFewBits(plan: Plan, model: Pick<SourceModel, 'parameterCount'
   return bitsPerWeightOf(plan, model) < FEW_BITS;
 }
 
-/** The loss to expect, and how it is known. */
-export function fewBitsWarning(plan: Plan, model: Pick<SourceModel, 'parameterCount'>): string {
+/** The loss to expect, and how it is known. @param looksAtText whether what the file writes will be looked at */
+export function fewBitsWarning(
+  plan: Plan,
+  model: Pick<SourceModel, 'parameterCount'>,
+  looksAtText: boolean,
+): string {
   const bits = bitsPerWeightOf(plan, model).toFixed(2);
-  return `${bits} bits per weight: ${lossWords(plan)}. Below ${FEW_BITS} bits many models no longer write text: what the file writes will be looked at before it is put in place.`;
+  return `${bits} bits per weight: ${lossWords(plan)}. Below ${FEW_BITS} bits many models no longer write text${looksAtText ? ': what the file writes will be looked at before it is put in place' : ''}.`;
 }
 
 function lossWords({ presetFloor, quality, predicted }: Plan): string {
@@ -31,7 +35,7 @@ function lossWords({ presetFloor, quality, predicted }: Plan): string {
   if (measured !== undefined) return `${inWords(measured)}, measured on the search text`;
   if (predicted.klNats !== null && predicted.evidence === 'estimated')
     return `${inWords(predicted.klNats)}, by the sum of the prices, which falls short at so few bits`;
-  return 'the loss is not known for a plan that was given';
+  return 'what it loses is not known before the file is measured';
 }
 
 function inWords(nats: number): string {

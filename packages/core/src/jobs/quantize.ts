@@ -63,8 +63,9 @@ async function* quantizeIn(run: RunContext, asked: QuantizeOptions): Work<Quanti
     const { maxTensorError } = options;
     const errorLimit = maxTensorError === undefined ? null : parseTensorError(maxTensorError);
     const first = yield* timed(planModel(run, options, options.output, 'gguf'), seconds);
+    const looksAtText = options.coherence ?? options.verify !== false;
     if (hasFewBits(first.plan, first.model))
-      yield { type: 'note', level: 'warning', message: fewBitsWarning(first.plan, first.model) };
+      yield { type: 'note', level: 'warning', message: fewBitsWarning(first.plan, first.model, looksAtText) };
     const made = yield* timed(make(run, first, { ...options, errorLimit }), seconds);
     seconds.total = (performance.now() - started) / 1000;
     const result = await describeResult(run, { ...made, seconds, memory });

@@ -46,7 +46,7 @@ describe('a file that has collapsed', () => {
       const warnings = events.flatMap((event) =>
         event.type === 'note' && event.level === 'warning' ? event.message : [],
       );
-      expect(warnings[0]).toMatch(/^1\.\d\d bits per weight: the loss is not known/);
+      expect(warnings[0]).toMatch(/^1\.\d\d bits per weight: what it loses is not known/);
       expect(warnings[1]).toMatch(/^Kept as asked, though it agrees with the source on \d/);
       // The same prompts and the same draws: the source agrees with itself.
       const { result: same } = await runJob(quantize({ ...options, locks: ['blk|output|token_embd=Q8_0'] }));
