@@ -83,7 +83,8 @@ async function* measured(
     const fit = yield* measureGrams(run, model, parts.fit);
     const check = yield* measureGrams(run, model, parts.check);
     const result = { rounding: roundingOf(method), fit, check };
-    const summary = `${tokensOf(parts.fit).toLocaleString('en')} tokens, ${tokensOf(parts.check).toLocaleString('en')} to check by`;
+    const [fitted, checked] = [parts.fit, parts.check].map((part) => tokensOf(part).toLocaleString('en'));
+    const summary = `how inputs move together: ${fitted} tokens, and ${checked} to check by`;
     return { result, summary, cached: fit.cached && check.cached };
   });
 }
