@@ -98,6 +98,8 @@ async function encoded(
       home: path.join(folder, 'home'),
       threads: THREADS,
       encoder,
+      // Nothing is left to be planned, so nothing is measured for it.
+      method: 'rules',
       tensors: {
         'token_embd.weight': 'keep',
         ...Object.fromEntries(matrices.map((name) => [name, SCHEME])),
