@@ -7,6 +7,7 @@ import { open, readFile, rm, stat, statfs, truncate, writeFile } from 'node:fs/p
 import path from 'node:path';
 import { BitsmithError, type GgufLayout } from '@bitsmith/formats';
 import type { Calibration } from '../calibrate/calibrate.js';
+import { TERNARY_VERSION } from './ternary.js';
 import { encoderInputs } from './feedback/statistics.js';
 import { ENGINE_RELEASE } from '../engine/release.js';
 import { fileError } from '../io/file-errors.js';
@@ -45,7 +46,12 @@ export class UnfinishedOutput {
     const key = taskKey({
       kind: 'encode',
       version: 1,
-      parameters: { engine: ENGINE_RELEASE, header: sha256(layout.header), byteLength: layout.byteLength },
+      parameters: {
+        engine: ENGINE_RELEASE,
+        ternary: TERNARY_VERSION,
+        header: sha256(layout.header),
+        byteLength: layout.byteLength,
+      },
       inputs: { model: model.sha256, ...encoderInputs(calibration) },
     });
     const base = path.join(store.workFolder, key);
