@@ -23,16 +23,12 @@ export function equalizationLines(report: EqualizationReport | null, terminal: T
     { title: 'output error', align: 'right' },
     { title: 'alpha', align: 'left' },
   ] as const;
-  const rows = Object.entries(kinds).map(([kind, label]) => {
+  const rows = Object.entries(kinds).flatMap(([kind, label]) => {
     const sites = report.sites.filter((site) => site.kind === kind);
+    if (sites.length === 0) return [];
     const most = (ratio: (site: Site) => number): string => Math.max(...sites.map(ratio)).toFixed(1);
-    return [
-      label,
-      most(({ outliers }) => outliers.before),
-      most(({ outliers }) => outliers.after),
-      errorChange(sites),
-      alphas(sites, terminal),
-    ];
+    const [before, after] = [most(({ outliers }) => outliers.before), most(({ outliers }) => outliers.after)];
+    return [[label, before, after, errorChange(sites), alphas(sites, terminal)]];
   });
   const how = report.mode.kind === 'search' ? `searched for ${report.mode.rounding.scheme}` : 'as given';
   const detail = `${how}, on ${report.text.tokens} tokens of ${oneLine(report.text.name)}; the function is the same`;
