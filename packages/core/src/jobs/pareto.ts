@@ -115,7 +115,7 @@ function readTotal(fit: KlFit, sums: PriceSums): PredictedTotal {
 
 function summaryOf({ fit, plans }: Prediction): TotalsFit {
   const { a, b, relativeError, range, mostBodySum } = fit;
-  const measured = plans.map(({ sequenceKlNats: _, ...plan }) => plan);
+  const measured = plans.map(({ sequenceKlNats: _sequences, ...plan }) => plan);
   return { a, b, relativeError, plans: fit.plans, range, mostBodySum, measured };
 }
 
