@@ -5,7 +5,16 @@ import type { SpanMetric } from './span-metric.js';
 const FLOAT_BYTES = 4;
 /** What the kernels work on at once. */
 const BLOCK_BYTES = FLOAT_BYTES * STRIDE;
-const VECTORS = ['targets', 'values', 'pull', 'errors', 'direction', 'moved'] as const;
+const VECTORS = [
+  'targets',
+  'values',
+  'pull',
+  'errors',
+  'direction',
+  'moved',
+  'earlierValues',
+  'earlierPull',
+] as const;
 type VectorName = (typeof VECTORS)[number];
 
 /** A vector and its place. */

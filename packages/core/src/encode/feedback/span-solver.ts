@@ -18,6 +18,8 @@ export interface Rounding {
 /** Rounds of refitting, at most, and the least gain for another, relative to the loss. */
 const MOST_ROUNDS = 4;
 const LEAST_GAIN = 0.004;
+/** Numbers that blocks share settle before codes do. */
+const SHARED_ROUNDS = 2;
 /** Sweeps over the codes within a round. */
 const MOST_SWEEPS = 3;
 
@@ -57,7 +59,8 @@ export class SpanSolver {
     if (!refit) return loss;
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const before = loss;
-      loss -= this.refitGroups() + this.refitShared();
+      loss -= this.refitGroups();
+      if (round < SHARED_ROUNDS) loss -= this.refitShared();
       for (let sweep = 0; sweep < MOST_SWEEPS; sweep++) {
         const gained = this.sweepCodes();
         loss -= gained;
@@ -112,8 +115,10 @@ export class SpanSolver {
     const { cells, memory, metric, earlierCodes } = this;
     const { order } = metric;
     const { codes, groupSize, size } = cells;
-    const { targets, errors } = memory.vectors;
+    const { targets, errors, values, pull, earlierValues, earlierPull } = memory.vectors;
     earlierCodes.set(codes);
+    earlierValues.values.set(values.values);
+    earlierPull.values.set(pull.values);
     errors.values.fill(0);
     for (let k = 0; k < size; k++) {
       const j = order[k];
@@ -125,7 +130,9 @@ export class SpanSolver {
     const found = this.measure();
     if (found < loss) return found;
     codes.set(earlierCodes);
-    return this.measure();
+    values.values.set(earlierValues.values);
+    pull.values.set(earlierPull.values);
+    return loss;
   }
 
   /** Changes every code that is better changed while all others stay; returns what that gained. */
