@@ -20,9 +20,9 @@ import { bootstrapError, mean } from '../statistics.js';
 import { calibrationBy, type EncoderSetting } from './setting.js';
 import { shareAt } from './share-at.js';
 
-/** Of the preset's bytes: begun with, and how far down where plans still lose less than the preset. */
-const SHARES = [0.9, 0.825, 0.75];
+/** Of the preset's bytes: plans get smaller by so much at a time until they lose more than the preset. */
 const STEP = 0.075;
+const FIRST_SHARE = 0.9;
 const LEAST_SHARE = 0.4;
 /** What our file has to be smaller by. */
 const LEAST_GAIN = 0.15;
@@ -39,18 +39,13 @@ export async function smallerRows(on: EncoderSetting, compared: Compared): Promi
   say(`  smaller plans beside ${name}, on ${tokensOf(on.live)} tokens ...`);
   const preset = await lossOfPreset(on, compared);
   const points: Point[] = [{ share: 1, loss: await lossOf(on, schemesOf(compared.plan)) }];
-  const add = async (share: number): Promise<boolean> => {
+  for (let share = FIRST_SHARE; share >= LEAST_SHARE && !isReached(points, preset); share -= STEP) {
     const schemes = await planOf(on, Math.floor(share * compared.bytes));
-    if (schemes === null) return false;
+    if (schemes === null) break;
     const loss = await lossOf(on, schemes);
     say(`    ${(100 * share).toFixed(1)} %: ${loss.klNats.toFixed(6)}, ${name} ${preset.klNats.toFixed(6)}`);
     points.push({ share, loss });
-    return loss.klNats < preset.klNats;
-  };
-  let below = true;
-  for (const share of SHARES) below = await add(share);
-  for (let share = SHARES[SHARES.length - 1] - STEP; below && share >= LEAST_SHARE; share -= STEP)
-    below = await add(share);
+  }
   return rowsOf(`${on.about.name} ${name}`, points, preset);
 }
 
