@@ -110,7 +110,10 @@ describe('a written file', () => {
       expect(types).toHaveLength(58);
       expect(new Set(types.map(([, type]) => type)).size).toBe(23);
       const theirs = await writeByPeer(types, { importance: await columnWeights(imatrix) });
-      expect(differences(ours, theirs)).toEqual([]);
+      // The scales of ternary types are fitted, where llama.cpp takes the largest weight.
+      const fitted = types.filter(([, type]) => type === 'TQ1_0' || type === 'TQ2_0').map(([name]) => name);
+      expect(fitted.length).toBeGreaterThan(0);
+      expect(differences(ours, theirs).toSorted()).toEqual(fitted.toSorted());
     },
   );
 

@@ -34,6 +34,7 @@ describe('a written file has the numbers of llama-perplexity --kl-divergence', (
         model: orator,
         planFile: await goldenPlan('q4-plan.yaml', home),
         importanceMatrix: path.join(golden, 'orator-8m.imatrix.gguf'),
+        encoder: 'nearest',
         output,
         home,
         threads: 1,
