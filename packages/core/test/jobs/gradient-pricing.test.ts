@@ -18,6 +18,7 @@ const SAMPLES = 12;
 
 /** All of the model but one block's feed-forward network is locked. */
 const small = {
+  encoder: 'nearest',
   model: orator,
   size: 16_100_000,
   locks: [String.raw`blk\.[1-7]\.|token_embd|attn_=keep`],

@@ -11,6 +11,7 @@ import { temporaryFolder } from '../support/temporary.js';
 const home = await temporaryFolder();
 const store = { profilesFolder: path.join(home, 'profiles') };
 const base = {
+  encoder: 'nearest',
   model: orator,
   contextTokens: 64,
   floorTokens: 64,

@@ -15,6 +15,7 @@ import { temporaryFolder } from '../support/temporary.js';
 
 const home = await temporaryFolder();
 const small = {
+  encoder: 'nearest',
   model: orator,
   contextTokens: 64,
   floorTokens: 256,
