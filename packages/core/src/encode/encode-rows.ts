@@ -4,7 +4,7 @@ import { checkFinite, decodeRows, encodeStoredRows, type Engine, findNonFinite }
 import { type ColumnWeights, columnWeights, vectorOfRow } from '../calibrate/column-weights.js';
 import type { StoredTensor, WeightFiles } from '../model/weight-files.js';
 import { encodeRows } from './encode-type.js';
-import { roundRows } from './feedback/round-rows.js';
+import { canBeRounded, roundRows } from './feedback/round-rows.js';
 import type { TensorStatistics } from './feedback/rounder.js';
 import type { Slab } from './slabs.js';
 
@@ -50,13 +50,14 @@ export class EncoderLane {
     const encoded = (this.encoded = grown(this.encoded, length)).subarray(0, length);
     const importance = weights === null ? undefined : vectorOfRow(weights, tensor, firstRow);
     const direct = { type: scheme, stored: { type, bytes }, rows, rowLength, importance };
-    if (statistics === null && (await encodeStoredRows(this.engine, direct, encoded))) return encoded;
+    const rounding = statistics !== null && canBeRounded(scheme, statistics) ? statistics : null;
+    if (rounding === null && (await encodeStoredRows(this.engine, direct, encoded))) return encoded;
     const values = (this.values = grownFloats(this.values, rows * rowLength)).subarray(0, rows * rowLength);
     await decodeRows(this.engine, { type, bytes, rows, rowLength }, values);
     try {
-      if (statistics !== null && importance !== undefined) {
+      if (rounding !== null && importance !== undefined) {
         const request = { scheme, values, rows, rowLength, importance };
-        encoded.set((await roundRows(this.engine, request, statistics)).bytes as Uint8Array);
+        encoded.set((await roundRows(this.engine, request, rounding)).bytes as Uint8Array);
       } else await encodeRows(this.engine, { type: scheme, values, rows, rowLength, importance }, encoded);
     } catch (error) {
       // Encoding checks the decoded weights; only here it is known whose they are.

@@ -32,7 +32,7 @@ export async function throughScheme(
   { scheme, values, rows, rowLength, importance, statistics = null }: SchemeRequest,
   target: Float32Array,
 ): Promise<void> {
-  if (statistics !== null && importance !== undefined && canBeRounded(scheme)) {
+  if (statistics !== null && importance !== undefined && canBeRounded(scheme, statistics)) {
     const request = { scheme, values, rows, rowLength, importance };
     target.set((await roundRows(engine, request, statistics)).values);
     return;

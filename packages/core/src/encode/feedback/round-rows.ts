@@ -52,16 +52,15 @@ export interface RowLosses {
 }
 
 export interface CheckedRows extends RoundedRows {
-  /** What the nearest codes decode to. */
-  readonly nearest: Float32Array;
   readonly losses: RowLosses;
 }
 
 const threads = new ThreadPool<SpanJob, SpanResult>('@bitsmith/core/span-worker');
 
-/** Whether codes of a scheme can do better than the nearest: floats cannot. */
-export function canBeRounded(scheme: StorageType): boolean {
-  return !isTensorType(scheme) || tensorTypes[scheme].blockSize > 1;
+/** Whether codes of a scheme can do better than the nearest: floats cannot, and those of codebooks only between spans. */
+export function canBeRounded(scheme: StorageType, { factor }: TensorStatistics): boolean {
+  if (!isTensorType(scheme) || blockFormat(scheme) !== null) return true;
+  return tensorTypes[scheme].blockSize > 1 && factor.spans.length > 1;
 }
 
 /** @throws BitsmithError as `encodeRows` of `@bitsmith/ggml` and `encodeAffine` of `@bitsmith/formats` */
@@ -85,7 +84,7 @@ export async function roundRows(
     if (nearest.affine !== null && rounded.affine !== null)
       for (const part of affineParts) copyRow(nearest.affine[part], rounded.affine[part], row, rows);
   }
-  return { ...rounded, nearest: nearest.values, losses: { kept: after, nearest: before } };
+  return { ...rounded, losses: { kept: after, nearest: before } };
 }
 
 const affineParts = ['codes', 'scales', 'zeros'] as const;

@@ -29,7 +29,7 @@ export interface RoundingStatistics {
 }
 
 /** Part of the key of everything that is encoded with them. */
-const ROUNDING_VERSION = 1;
+const ROUNDING_VERSION = 2;
 
 /** Of every so many chunks, one is kept to check by. */
 const CHECKED = 5;

@@ -88,13 +88,15 @@ export const runPrices: TaskHandler<PriceTask> = async (parameters, report, sett
       const statistics = await rounder.statisticsOf(name);
       const prices: Record<string, FisherPrice | null> = {};
       for (const scheme of wanted) {
-        const coded = await codedRows(engine, tensor, rows, scheme, statistics);
+        // Under a Gram matrix errors may be correlated; without, those of the nearest codes are priced.
+        const coded = await codedRows(engine, tensor, rows, scheme, gram === null ? null : statistics);
         prices[scheme] = null;
         if (coded === null) continue;
-        const { errors, share } =
+        const errors =
           gram === null
-            ? { errors: changesOf(tensor, rows, coded.nearest, fisher), share: coded.share }
-            : { errors: await gramErrors(engine, tensor, rows, coded.decoded, gram), share: 1 };
+            ? changesOf(tensor, rows, coded, fisher)
+            : await gramErrors(engine, tensor, rows, coded, gram);
+        const share = gram === null ? await shareLeft(engine, tensor, rows, scheme, statistics) : 1;
         const price = priceOfErrors(fisher, rows.items, errors, parameters.labels);
         if (Number.isFinite(price.klNats)) prices[scheme] = scaled(price, share);
       }
@@ -127,37 +129,48 @@ async function readRows(
   return { items, values, importance: vectorOfRow(columnWeights(importance, tensor), tensor, 0) };
 }
 
-/** Sampled rows as a scheme would give them back. */
-interface CodedRows {
-  readonly decoded: Float32Array;
-  /** By the nearest codes. */
-  readonly nearest: Float32Array;
-  /** What the codes lose of what the nearest lose, on text that neither was chosen by. */
-  readonly share: number;
-}
-
-/** Null where the scheme overflows on these weights. */
+/** Sampled rows as a scheme would give them back; null where it overflows on these weights. */
 async function codedRows(
   engine: Engine,
   { rowLength }: StoredTensor,
   { items, values, importance }: Rows,
   scheme: StorageType,
   statistics: TensorStatistics | null,
-): Promise<CodedRows | null> {
-  const rows = items.length;
+): Promise<Float32Array | null> {
+  const decoded = new Float32Array(values.length);
   try {
-    if (statistics !== null && canBeRounded(scheme)) {
-      const request = { scheme, values, rows, rowLength, importance };
-      const { values: decoded, nearest, losses } = await roundRows(engine, request, statistics);
-      return { decoded, nearest, share: shareOf(items, losses) };
-    }
-    const decoded = new Float32Array(values.length);
-    await throughScheme(engine, { scheme, values, rows, rowLength, importance }, decoded);
-    return { decoded, nearest: decoded, share: 1 };
+    const request = { scheme, values, rows: items.length, rowLength, importance, statistics };
+    await throughScheme(engine, request, decoded);
   } catch (error) {
     if (isOverflow(error)) return null;
     throw error;
   }
+  return decoded;
+}
+
+/** Rows that tell what feedback leaves, at the most: a ratio on the same rows is known to some percent from these. */
+const SHARE_ROWS = 24;
+
+/** What the codes lose of what the nearest lose, on text that neither was chosen by: of some of the rows, evenly spaced. */
+async function shareLeft(
+  engine: Engine,
+  { rowLength }: StoredTensor,
+  { items, values, importance }: Rows,
+  scheme: StorageType,
+  statistics: TensorStatistics | null,
+): Promise<number> {
+  if (statistics === null || !canBeRounded(scheme, statistics)) return 1;
+  const rows = Math.min(SHARE_ROWS, items.length);
+  const places = Array.from({ length: rows }, (_, k) => Math.floor(((k + 0.5) * items.length) / rows));
+  const some = new Float32Array(rows * rowLength);
+  for (const [k, place] of places.entries())
+    some.set(values.subarray(place * rowLength, (place + 1) * rowLength), k * rowLength);
+  const request = { scheme, values: some, rows, rowLength, importance };
+  const { losses } = await roundRows(engine, request, statistics);
+  return shareOf(
+    places.map((place) => items[place]),
+    losses,
+  );
 }
 
 /** True losses of single tensors over what is left of them by the Gram matrix: the mean of 29 tensors in Q3_K (docs/benchmarks.md, Encoders). */

@@ -35,7 +35,7 @@ export async function* gradientPrices(
     items: pairs,
     taskOf: ({ tensor, scheme }) => ({
       kind: 'gradient-price',
-      version: 4,
+      version: 6,
       parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, ...encoderVersion([scheme]) },
       inputs: {
         model: model.sha256,
