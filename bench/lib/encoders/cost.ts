@@ -78,7 +78,7 @@ interface Encoded {
   readonly seconds: number;
   /** Anonymous memory of the command and its engine while they encode, in bytes. */
   readonly peakBytes: number;
-  /** What the job said that encoding takes, in MB; undefined where it said nothing. */
+  /** What the job said that encoding works on, in MB; undefined where it said nothing. */
   readonly predictedMb: number | undefined;
 }
 
@@ -115,9 +115,7 @@ async function encoded(
 }
 
 function describe({ result, peaks, notes }: WatchedJob, said: readonly string[]): Encoded {
-  const predicted = [...notes, ...said]
-    .map((line) => /encoding takes (\d+) MB/.exec(line)?.[1])
-    .find(Boolean);
+  const predicted = [...notes, ...said].map((line) => /worked on in (\d+) MB/.exec(line)?.[1]).find(Boolean);
   return {
     seconds: result.seconds.encode ?? Number.NaN,
     peakBytes: peaks.get('encode')?.anonymous ?? Number.NaN,

@@ -31,7 +31,7 @@ function memoryNote(run: RunContext, model: SourceModel, { rounding }: Calibrati
   const parameters = roundingParameters(model, rounding);
   if (parameters === null) return '';
   const bytes = encodeMemory(parameters, model.tensors, run.threads, SLAB_WEIGHTS);
-  return `, encoding takes ${Math.ceil(bytes / 1e6)} MB`;
+  return `, worked on in ${Math.ceil(bytes / 1e6)} MB`;
 }
 
 async function* encodeMissing(
