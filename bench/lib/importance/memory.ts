@@ -33,6 +33,8 @@ export async function memoryRows(tokenizer: GgufMetadata): Promise<Row[]> {
         threads: 2,
         bitsPerWeight: 4.5,
         method: 'gradient',
+        // What feedback measures of inputs is another thing.
+        encoder: 'nearest',
         workMemory: LIMIT_MB * 1e6,
       },
       say,

@@ -6,6 +6,7 @@ import {
   roundingStatistics,
 } from '../encode/feedback/statistics.js';
 import type { SourceModel } from '../model/types.js';
+import { parseSize } from '../plan/budget.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import type { Corpus } from '../text/corpus.js';
@@ -56,18 +57,24 @@ export async function prepareTexts(
   };
 }
 
+interface CalibrationOptions extends Pick<TextOptions, 'importanceMatrix' | 'encoder'> {
+  /** What measuring may take. */
+  readonly workMemory?: string | number;
+}
+
 /** What encoders go by: the importance matrix, measured on the calibration text or taken from the file that the user names, and more. */
 export async function* calibrationFor(
   run: RunContext,
   model: SourceModel,
   texts: RunTexts,
-  { importanceMatrix, encoder }: Pick<TextOptions, 'importanceMatrix' | 'encoder'>,
+  { importanceMatrix, encoder, workMemory }: CalibrationOptions,
 ): Work<Calibration> {
   refuseUnknownEncoder(encoder);
   const calibration =
     importanceMatrix === undefined
       ? yield* calibrate(run, model, texts.calibration)
       : yield* adoptCalibration(run, model, importanceMatrix);
-  const rounding = yield* roundingStatistics(run, model, texts.calibration, encoder);
+  const memoryBytes = workMemory === undefined ? undefined : parseSize(workMemory, '--work-memory');
+  const rounding = yield* roundingStatistics(run, model, texts.calibration, encoder, memoryBytes);
   return { ...calibration, rounding };
 }

@@ -12,6 +12,7 @@ import type { RunContext } from '../../run/context.js';
 import type { Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
 import { spreadChunks, type TokenizedText, tokensOf } from '../../text/tokenize.js';
+import { gramSizes } from './gram-sizes.js';
 import type { RoundingParameters } from './rounder.js';
 import type { Rounding } from './span-solver.js';
 
@@ -49,7 +50,8 @@ export function refuseUnknownEncoder(method: string | undefined): void {
 }
 
 /**
- * Measures what `method` needs; null where codes are the nearest.
+ * Measures what `method` needs; null where codes are the nearest: asked for, or `auto` where matrices would take too much.
+ * @param memoryBytes what measuring may take; left out: no limit
  * @throws BitsmithError `GRAPH_UNSUPPORTED`, `GRAM_TEXT_SHORT` where the method was asked for by name
  */
 export async function* roundingStatistics(
@@ -57,9 +59,15 @@ export async function* roundingStatistics(
   model: SourceModel,
   text: TokenizedText,
   method: EncoderMethod = 'auto',
+  memoryBytes?: number,
 ): Work<RoundingStatistics | null> {
   if (method === 'nearest') return null;
   if (method === 'auto' && (!hasGraph(model) || text.chunks.length < 2)) return null;
+  const reason = method === 'auto' ? whyTooMuch(model, memoryBytes) : null;
+  if (reason !== null) {
+    yield { type: 'note', level: 'info', message: `Nearest codes instead of feedback: ${reason}` };
+    return null;
+  }
   if (text.chunks.length < 2) throw tooShort(text);
   try {
     return yield* measured(run, model, text, method);
@@ -87,6 +95,23 @@ async function* measured(
     const summary = `how inputs move together: ${fitted} tokens, and ${checked} to check by`;
     return { result, summary, cached: fit.cached && check.cached };
   });
+}
+
+/** Gram matrices that are not written unless asked for by name: models of some billion weights have more. */
+const MOST_DISK_BYTES = 16e9;
+/** Of a limit of memory, what the matrices of one tensor may take. */
+const MEMORY_SHARE = 0.5;
+
+/** Depends on the model and on what was asked for alone, not on the machine: so would the bytes. */
+function whyTooMuch(model: SourceModel, memoryBytes: number | undefined): string | null {
+  const { diskBytes, factorBytes } = gramSizes(model);
+  const asking = 'They can be asked for with --encoder feedback+refit.';
+  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  if (diskBytes > MOST_DISK_BYTES)
+    return `Gram matrices of all inputs would take ${gigabytes(diskBytes)} of disk. ${asking}`;
+  if (memoryBytes !== undefined && factorBytes > MEMORY_SHARE * memoryBytes)
+    return `the widest Gram matrix and its factor take ${gigabytes(factorBytes)}, too much of --work-memory. ${asking}`;
+  return null;
 }
 
 function roundingOf(method: EncoderMethod): Rounding {
