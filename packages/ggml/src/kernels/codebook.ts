@@ -1,25 +1,9 @@
 /** @file The uneven sixteen values of IQ4_XS and IQ4_NL (`kvalues_iq4nl`), and finding the nearest as ggml does. */
+import { iq4Levels } from '@bitsmith/formats';
 import { f32x4, i8x16, i32x4, type Statement, v128, type V128 } from './instructions.js';
 import { type Local } from './wasm.js';
 
-export const codebook = Int8Array.of(
-  -127,
-  -104,
-  -83,
-  -65,
-  -49,
-  -35,
-  -22,
-  -10,
-  1,
-  13,
-  25,
-  38,
-  53,
-  69,
-  89,
-  113,
-);
+export const codebook = Int8Array.from(iq4Levels);
 
 /**
  * The least float32 that ggml's `best_index_int8` gives the upper of two neighbours: where x - lower < upper - x, both

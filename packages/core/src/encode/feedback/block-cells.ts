@@ -4,6 +4,7 @@
  */
 import { type BlockFormat, openSpan, type OpenSpan } from '@bitsmith/formats';
 import { Cells, type SharedNumber } from './cells.js';
+import { codeNear } from './code-near.js';
 import { nearestHalf } from './half-float.js';
 
 export class BlockCells extends Cells {
@@ -115,9 +116,4 @@ export class BlockCells extends Cells {
       },
     };
   }
-}
-
-function codeNear(value: number, unit: number, range: BlockFormat['scaleCodes']): number {
-  if (range === null || unit === 0) return 0;
-  return Math.min(range.most, Math.max(range.least, Math.round(value / unit)));
 }

@@ -24,6 +24,7 @@ import { ThreadPool } from '../thread-pool.js';
 import type { RowNumbers } from './affine-cells.js';
 import type { FactoredSpan } from './gram-factor.js';
 import type { TensorStatistics } from './rounder.js';
+import { diagonalOf } from './span-metric.js';
 import type { SpanJob, SpanResult, SpanStorage } from './span-worker.js';
 
 export interface RoundRequest {
@@ -198,9 +199,7 @@ async function storageOf(
   const spec = affineSpec(scheme);
   if (spec !== undefined) return { kind: 'affine', spec, ofRows };
   const type = scheme as TensorType;
-  const { size, stride, matrix } = metric;
-  const importance = Float32Array.from({ length: size }, (_, j) => matrix[j * stride + j]);
-  const begun = await encodedRows(engine, type, wanted, rows, size, importance);
+  const begun = await encodedRows(engine, type, wanted, rows, metric.size, diagonalOf(metric));
   return blockFormat(type) === null ? begun : { kind: 'blocks', type, bytes: begun.bytes };
 }
 

@@ -34,6 +34,11 @@ export function spanMetric(matrix: Float64Array, size: number): SpanMetric {
   };
 }
 
+/** What an error of each weight costs by itself. */
+export function diagonalOf({ size, stride, matrix }: SpanMetric): Float32Array {
+  return Float32Array.from({ length: size }, (_, j) => matrix[j * stride + j]);
+}
+
 /** U of the reordered matrix, transposed: eliminated from the last weight decided to the first. */
 function feedbackOf(matrix: Float64Array, order: Uint16Array): Float64Array {
   const size = order.length;

@@ -15,7 +15,7 @@ import { AffineCells, type RowNumbers } from './affine-cells.js';
 import { BlockCells } from './block-cells.js';
 import type { Cells } from './cells.js';
 import { SpanMemory } from './span-memory.js';
-import type { SpanMetric } from './span-metric.js';
+import { diagonalOf, type SpanMetric } from './span-metric.js';
 import { type Rounding, SpanSolver } from './span-solver.js';
 
 /** What the rows of a span are to be stored in. */
@@ -106,7 +106,7 @@ function openStorage(
     };
   }
   const { spec, ofRows } = storage;
-  const importance = Float32Array.from({ length: size }, (_, j) => metric.matrix[j * metric.stride + j]);
+  const importance = diagonalOf(metric);
   const tensor: AffineTensor = encodeAffine({ values, rows, rowLength: size, importance }, spec);
   const cells = new AffineCells(tensor, ofRows);
   return {

@@ -7,6 +7,7 @@ import {
   tensorByteLength,
   type TensorType,
 } from '@bitsmith/formats';
+import { codeNear } from '../feedback/code-near.js';
 import { nearestHalf } from '../feedback/half-float.js';
 import { LevelGrid, type StoredParts } from './level-grid.js';
 
@@ -93,8 +94,4 @@ function opened(format: BlockFormat, bytes: Uint8Array, weights: number): OpenSp
   for (let block = 0; block < span.scales.length; block++)
     format.open(bytes, block * format.blockBytes, span, block);
   return span;
-}
-
-function codeNear(value: number, unit: number, { least, most }: { least: number; most: number }): number {
-  return unit === 0 ? Math.max(0, least) : Math.min(most, Math.max(least, Math.round(value / unit)));
 }

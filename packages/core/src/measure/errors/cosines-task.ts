@@ -3,7 +3,12 @@
  * evenly spaced rows, w' decoded from the very codes that the scheme would store.
  */
 import type { Engine } from '@bitsmith/ggml';
-import { Rounder, type RoundingParameters, type TensorStatistics } from '../../encode/feedback/rounder.js';
+import {
+  KEPT_FACTORS_BYTES,
+  Rounder,
+  type RoundingParameters,
+  type TensorStatistics,
+} from '../../encode/feedback/rounder.js';
 import { prepareSchemes } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
@@ -35,7 +40,7 @@ export const runCosines: TaskHandler<CosinesTask> = async (parameters, report, s
   const files = await WeightFiles.open(parameters.files);
   try {
     const importance = await readImportance(parameters.importancePath);
-    const rounder = new Rounder(engine, parameters.rounding);
+    const rounder = new Rounder(engine, parameters.rounding, KEPT_FACTORS_BYTES);
     await prepareSchemes(
       engine,
       parameters.tensors.flatMap((tensor) => tensor.schemes),

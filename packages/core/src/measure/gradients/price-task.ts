@@ -10,7 +10,12 @@ import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { isOverflow } from '../../encode/encode-rows.js';
 import { type GramPlace, readGram } from '../../encode/feedback/gram-files.js';
 import { canBeRounded, type RowLosses, roundRows } from '../../encode/feedback/round-rows.js';
-import { Rounder, type RoundingParameters, type TensorStatistics } from '../../encode/feedback/rounder.js';
+import {
+  KEPT_FACTORS_BYTES,
+  Rounder,
+  type RoundingParameters,
+  type TensorStatistics,
+} from '../../encode/feedback/rounder.js';
 import { gramRowErrors } from '../../encode/gram-errors.js';
 import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
@@ -73,7 +78,7 @@ export const runPrices: TaskHandler<PriceTask> = async (parameters, report, sett
   const gradients = await GradientFiles.open(parameters.gradientPaths);
   try {
     const importance = await readImportance(parameters.importancePath);
-    const rounder = new Rounder(engine, parameters.rounding);
+    const rounder = new Rounder(engine, parameters.rounding, KEPT_FACTORS_BYTES);
     await prepareSchemes(
       engine,
       parameters.tensors.flatMap((tensor) => tensor.schemes),
