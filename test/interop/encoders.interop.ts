@@ -19,7 +19,7 @@ import {
   type SafetensorsDtype,
   writeSafetensors,
 } from '@bitsmith/formats';
-import { loadEngine } from '@bitsmith/ggml';
+import { alignedFloats, loadEngine } from '@bitsmith/ggml';
 import { afterAll, describe, expect, test } from 'vitest';
 import { factorGram } from '../../packages/core/src/encode/feedback/gram-factor.js';
 import { roundRows } from '../../packages/core/src/encode/feedback/round-rows.js';
@@ -31,12 +31,7 @@ import { LearnedPass } from '../../packages/core/src/encode/learned/learned-pass
 import { type LearnedOptions, learnedSettings } from '../../packages/core/src/encode/learned/options.js';
 import { affineOf } from '../../packages/core/src/encode/learned/stored-parts.js';
 import { EmbeddingRows } from '../../packages/core/src/measure/transformer/embedding.js';
-import {
-  alignedFloats,
-  loadVector,
-  loadWeights,
-  weightArray,
-} from '../../packages/core/src/measure/transformer/weights.js';
+import { loadVector, loadWeights, weightArray } from '../../packages/core/src/measure/transformer/weights.js';
 import { affineSpec } from '../../packages/core/src/plan/affine-schemes.js';
 import { gaussian, randomFrom } from '../../packages/core/test/support/random.js';
 import { tinyPassSettings } from '../../packages/core/test/support/tiny-pass.js';

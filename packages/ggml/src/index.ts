@@ -7,7 +7,7 @@ export {
   type EnginePlatform,
   type GpuBackend,
 } from './binding/platform.js';
-export { alignedBytes } from './api/aligned.js';
+export { alignedBytes, alignedFloats } from './api/aligned.js';
 export type { TokenBatch } from './api/batch.js';
 export { needsCodebooks, prepareCodebooks } from './api/codebooks.js';
 export { LlamaContext, type ContextOptions } from './api/context.js';

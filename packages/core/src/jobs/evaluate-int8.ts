@@ -10,9 +10,9 @@ import type { Work } from '../run/events.js';
 import { loadCorpus } from '../text/corpus.js';
 import { firstChunks } from '../text/tokenize.js';
 import { equalize } from '../transform/equalize/equalize.js';
-import type { Rounding } from '../transform/equalize/output-error.js';
+import type { EqualizedFor } from '../transform/equalize/output-error.js';
 import { type EqualizationReport, equalizationReport } from '../transform/equalize/report.js';
-import { type EqualizeOptions, parseEqualize } from './equalized.js';
+import { type EqualizeOptions, parseEqualize } from '../transform/equalize/parse.js';
 import { prepareTexts, type TextOptions } from './texts.js';
 
 export interface EvaluateInt8Options
@@ -35,7 +35,7 @@ export interface Int8Evaluation extends ScoredEvaluation {
 
 const DEFAULT_TOKENS = 20_480;
 /** What scales of channels are searched for. */
-const EIGHT_BITS: Rounding = { scheme: 'int8', activations: true };
+const EIGHT_BITS: EqualizedFor = { scheme: 'int8', activations: true };
 
 /**
  * Runs a model in float32 and with weights and activations of every matrix in 8 bits.

@@ -20,7 +20,7 @@ import { type Corpus, loadCorpus } from '../text/corpus.js';
 import type { Equalization } from '../transform/equalize/equalize.js';
 import { EMPTY_HASH, layoutOutput } from '../write/gguf.js';
 import { refuseSource, refuseUnwritable } from './output.js';
-import type { EqualizeOptions } from './equalized.js';
+import type { EqualizeOptions } from '../transform/equalize/parse.js';
 import type { ProfileOptions } from './profiles.js';
 import type { TextOptions } from './texts.js';
 

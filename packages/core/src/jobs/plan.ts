@@ -44,7 +44,8 @@ import type { Work } from '../run/events.js';
 import type { Equalization } from '../transform/equalize/equalize.js';
 import { type EqualizationReport, equalizationReport } from '../transform/equalize/report.js';
 import { completeOptions } from './complete-options.js';
-import { equalizedFrame, parseEqualize } from './equalized.js';
+import { parseEqualize } from '../transform/equalize/parse.js';
+import { equalizedFrame } from './equalized.js';
 import { knownChoices } from './known-choices.js';
 import {
   likelySizes,

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { ComputeGraph, loadEngine, Tape } from '@bitsmith/ggml';
+import { alignedFloats, ComputeGraph, loadEngine, Tape } from '@bitsmith/ggml';
 import { describe, expect, test } from 'vitest';
 import {
   type ActivationScales,
@@ -12,7 +12,6 @@ import { runInputRanges } from '../../src/evaluate/int8/input-ranges-task.js';
 import { Int8Parts } from '../../src/evaluate/int8/int8-parts.js';
 import { runInt8 } from '../../src/evaluate/int8/int8-task.js';
 import { encodeWeights } from '../../src/evaluate/int8/weight-codes.js';
-import { alignedFloats } from '../../src/measure/transformer/weights.js';
 import type { SiteScales } from '../../src/transform/equalize/choose.js';
 import { runEqualize } from '../../src/transform/equalize/equalize-task.js';
 import { runFold } from '../../src/transform/equalize/fold-task.js';

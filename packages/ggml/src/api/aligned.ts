@@ -12,3 +12,9 @@ export function alignedBytes(byteLength: number): Uint8Array {
   const misaligned = Number(addressOf(new Uint8Array(buffer)) % BigInt(weightAlignment));
   return new Uint8Array(buffer, (weightAlignment - misaligned) % weightAlignment, byteLength);
 }
+
+/** The same for floats. */
+export function alignedFloats(length: number): Float32Array {
+  const bytes = alignedBytes(4 * length);
+  return new Float32Array(bytes.buffer, bytes.byteOffset, length);
+}

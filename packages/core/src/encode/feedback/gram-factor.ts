@@ -5,8 +5,7 @@
  * al., "QuIP", 2023, theorem 1), with large matrices as products of the engine.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import { ComputeGraph, type Engine } from '@bitsmith/ggml';
-import { alignedFloats } from '../../measure/transformer/weights.js';
+import { alignedFloats, ComputeGraph, type Engine } from '@bitsmith/ggml';
 import { SPAN } from './span.js';
 import { inverseOf, type SpanMetric, spanMetric } from './span-metric.js';
 

@@ -1,7 +1,7 @@
 /** @file Gram matrices in their files. */
+import { alignedFloats } from '@bitsmith/ggml';
 import { readSafetensors } from '@bitsmith/formats';
 import { FileSource } from '../../io/file-source.js';
-import { alignedFloats } from '../../measure/transformer/weights.js';
 
 /** Where a tensor's Gram matrix lies. */
 export interface GramPlace {

@@ -3,10 +3,9 @@
  * of the same sequence taken back to the products with the weights. What comes of it are those products' inputs and output gradients:
  * gradients of weights are made from them for all sequences of a step at once.
  */
-import type { ComputeGraph } from '@bitsmith/ggml';
+import { alignedFloats, type ComputeGraph } from '@bitsmith/ggml';
 import { blockGraph, type BlockGraphSettings, GraphsByBlock } from '../../measure/transformer/block-graph.js';
 import type { BlockShape } from '../../measure/transformer/shape.js';
-import { alignedFloats } from '../../measure/transformer/weights.js';
 
 export interface LearningLaneSettings extends BlockGraphSettings {
   /** Names within the block. */

@@ -2,8 +2,7 @@
  * @file Gradients of weight matrices over all sequences of a step: one product a matrix of what its inputs and its output gradients were at
  * every position. The order of sums does not depend on how many lanes there are.
  */
-import { ComputeGraph, type Engine } from '@bitsmith/ggml';
-import { alignedFloats } from '../../measure/transformer/weights.js';
+import { alignedFloats, ComputeGraph, type Engine } from '@bitsmith/ggml';
 import { inLanes } from '../../run/lanes.js';
 import type { ProductArrays } from './learning-lane.js';
 

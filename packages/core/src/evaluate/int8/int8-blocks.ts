@@ -1,9 +1,9 @@
 /** @file A model's blocks with weights and inputs of their matrices in 8 bits, one block in memory at a time. */
+import { alignedFloats } from '@bitsmith/ggml';
 import type { ImportanceMatrix } from '@bitsmith/formats';
 import { columnWeights } from '../../calibrate/column-weights.js';
 import { blockTensorName, loadBlock, roomForBlock } from '../../measure/transformer/block-weights.js';
 import { loadRopeFactors, type PassSettings } from '../../measure/transformer/blocks.js';
-import { alignedFloats } from '../../measure/transformer/weights.js';
 import type { WeightFiles } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
 import type { ActivationRounder } from './activation-rounder.js';

@@ -2,12 +2,12 @@
  * @file One lane's way through a block with inputs of all matrices rounded: five graphs, and between them the rounding, which no
  * graph can do. Lanes share the weights, as those of the exact model do.
  */
-import { ComputeGraph, type GraphNode, Tape } from '@bitsmith/ggml';
+import { alignedFloats, ComputeGraph, type GraphNode, Tape } from '@bitsmith/ggml';
 import { buildEnd, buildGate, buildHeads, buildMiddle, normed } from '../../measure/transformer/block.js';
 import { type BlockGraphSettings, causalMask, GraphsByBlock } from '../../measure/transformer/block-graph.js';
 import { blockTensorName } from '../../measure/transformer/block-weights.js';
 import type { BlockShape } from '../../measure/transformer/shape.js';
-import { alignedFloats, type WeightArray } from '../../measure/transformer/weights.js';
+import { type WeightArray } from '../../measure/transformer/weights.js';
 import type { ActivationRounder } from './activation-rounder.js';
 import { Int8Parts, type Int8Weights } from './int8-parts.js';
 

@@ -1,9 +1,8 @@
 /** @file The graph of one block over one sequence, from the stream before it to the stream behind it. */
-import { ComputeGraph, type Engine, type GraphNode, Tape } from '@bitsmith/ggml';
+import { alignedFloats, ComputeGraph, type Engine, type GraphNode, Tape } from '@bitsmith/ggml';
 import { BlockLeaves, buildBlock } from './block.js';
 import type { BlockWeights } from './block-weights.js';
 import type { BlockShape, TransformerShape } from './shape.js';
-import { alignedFloats } from './weights.js';
 
 export interface BlockGraphSettings {
   readonly engine: Engine;

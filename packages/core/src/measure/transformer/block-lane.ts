@@ -3,7 +3,7 @@
  * window and rotary base only). Lanes share the weights and compute side by side, each on one thread and its own sequences, so
  * that no number depends on how many lanes there are.
  */
-import type { ComputeGraph, GraphNode, Tape } from '@bitsmith/ggml';
+import { alignedFloats, type ComputeGraph, type GraphNode, type Tape } from '@bitsmith/ggml';
 import { blockGraph, type BlockGraphSettings, GraphsByBlock } from './block-graph.js';
 import { storeInnerProduct } from './inner-products.js';
 import type { BlockShape } from './shape.js';
@@ -13,7 +13,7 @@ import {
   storeGrowth,
   storeSquaredGradient,
 } from './squared-gradient.js';
-import { alignedFloats, type WeightArray } from './weights.js';
+import { type WeightArray } from './weights.js';
 
 export interface LaneSettings extends BlockGraphSettings {
   /** dW by matrix, where inner products with it are wanted. */

@@ -3,14 +3,14 @@
  * them.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import type { Engine } from '@bitsmith/ggml';
+import { alignedFloats, type Engine } from '@bitsmith/ggml';
 import type { WeightFiles } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
 import { BlockLane } from './block-lane.js';
 import { type BlockWeights, blockTensorName, loadBlock, roomForBlock } from './block-weights.js';
 import type { WeightChanges } from './inner-products.js';
 import type { BlockShape, TransformerShape } from './shape.js';
-import { alignedFloats, fillTranspose, loadVector, STAGING_BYTES } from './weights.js';
+import { fillTranspose, loadVector, STAGING_BYTES } from './weights.js';
 
 export interface PassSettings {
   readonly engine: Engine;

@@ -3,8 +3,7 @@
  * importance matrix, H's diagonal, leaves out: channels that move together, by which errors of neighbouring weights add
  * up or cancel. Summed in a fixed order of sequences, so that no number depends on the lanes.
  */
-import { ComputeGraph, type Engine } from '@bitsmith/ggml';
-import { alignedFloats } from './weights.js';
+import { alignedFloats, ComputeGraph, type Engine } from '@bitsmith/ggml';
 
 /** Which matrix's Gram matrix a part of a block shares. */
 const readers: Readonly<Record<string, readonly string[]>> = {

@@ -2,7 +2,7 @@
  * @file One lane's graphs at the output head: to the logits of a slab of its rows and back, and the last norm both ways. Lanes
  * share the slab.
  */
-import { ComputeGraph, Tape } from '@bitsmith/ggml';
+import { alignedFloats, ComputeGraph, Tape } from '@bitsmith/ggml';
 import type { PassSettings } from './blocks.js';
 import { storeInnerProduct } from './inner-products.js';
 import {
@@ -11,7 +11,7 @@ import {
   storeSquaredGradient,
   sumOfProducts,
 } from './squared-gradient.js';
-import { alignedFloats, type WeightArray } from './weights.js';
+import { type WeightArray } from './weights.js';
 
 /** The head's gradient in the rows of a sequence's own tokens, [tokens, width] in `tokens`' order. */
 export interface OwnRows {

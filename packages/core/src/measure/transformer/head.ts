@@ -3,20 +3,14 @@
  * head's rows pass in slabs, since a large vocabulary's weights as floats would be gigabytes; each sequence's logits
  * are whole only between the way there and the way back.
  */
+import { alignedFloats } from '@bitsmith/ggml';
 import type { StoredTensor } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
 import type { PassSettings } from './blocks.js';
 import { HeadLane, type OwnRows } from './head-lane.js';
 import { bend, drawLabels, type DrawnLabels } from './random-labels.js';
 import { emptySquaredGradient, type SquaredGradient } from './squared-gradient.js';
-import {
-  alignedFloats,
-  fillTranspose,
-  loadVector,
-  loadWeights,
-  type WeightArray,
-  weightArray,
-} from './weights.js';
+import { fillTranspose, loadVector, loadWeights, type WeightArray, weightArray } from './weights.js';
 
 const SLAB_BYTES = 64 * 2 ** 20;
 

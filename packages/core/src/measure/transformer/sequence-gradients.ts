@@ -4,13 +4,13 @@
  * Gives, for each sequence and each weight matrix, the row and column sums of the squared gradient of the sequence's
  * summed log-probability (sequence-level Fisher).
  */
+import { alignedFloats } from '@bitsmith/ggml';
 import { Activations } from './activations.js';
 import { blockTensorName } from './block-weights.js';
 import { Blocks, notFinite, type PassSettings, type Sequence } from './blocks.js';
 import { EmbeddingRows, meetEmbedding } from './embedding.js';
 import { Head, type HeadResult } from './head.js';
 import type { SquaredGradient } from './squared-gradient.js';
-import { alignedFloats } from './weights.js';
 
 export interface SequenceGradients {
   /** The labels drawn; -1 where a position has none. */

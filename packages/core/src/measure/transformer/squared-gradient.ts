@@ -8,8 +8,7 @@
  * the positions, [T, T], and G is never made. Beside them `energy_i` = sum_t dY_it^2, which knows nothing of other positions, and
  * <G, W> = sum_t dY_t . Y_t, the derivative by the matrix's own size: encoders shrink what they round, all weights together.
  */
-import type { ComputeGraph, GraphNode, WeightProduct } from '@bitsmith/ggml';
-import { alignedFloats } from './weights.js';
+import { alignedFloats, type ComputeGraph, type GraphNode, type WeightProduct } from '@bitsmith/ggml';
 
 /** What is kept of one matrix and one sequence. */
 export interface SquaredGradient {

@@ -3,7 +3,7 @@
  * read them in place.
  */
 import { BitsmithError, tensorByteLength } from '@bitsmith/formats';
-import { alignedBytes, decodeRows, type Engine } from '@bitsmith/ggml';
+import { alignedFloats, decodeRows, type Engine } from '@bitsmith/ggml';
 import type { StoredTensor, WeightFiles } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
 
@@ -35,11 +35,6 @@ function buffersOf(files: WeightFiles): Uint8Array[] {
 function takeBuffer(buffers: Uint8Array[], byteLength: number): Uint8Array {
   const free = buffers.pop();
   return free !== undefined && free.length >= byteLength ? free : new Uint8Array(byteLength);
-}
-
-export function alignedFloats(length: number): Float32Array {
-  const bytes = alignedBytes(4 * length);
-  return new Float32Array(bytes.buffer, bytes.byteOffset, length);
 }
 
 /** Room for a tensor's rows, or for some of them. */

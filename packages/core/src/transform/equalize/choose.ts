@@ -3,7 +3,7 @@ import type { Engine } from '@bitsmith/ggml';
 import { inLanes } from '../../run/lanes.js';
 import type { WeightArray } from '../../measure/transformer/weights.js';
 import type { InputSummary } from './input-summary.js';
-import { OutputError, type Rounding } from './output-error.js';
+import { OutputError, type EqualizedFor } from './output-error.js';
 import { columnScales } from './fold.js';
 import { channelScales, outlierRatio, type ScaleRule } from './scales.js';
 import type { Site } from './sites.js';
@@ -11,7 +11,7 @@ import type { Site } from './sites.js';
 /** One alpha for all, or the best of every site's own for what the model will be rounded to. */
 export type EqualizeMode =
   | { readonly kind: 'alpha'; readonly alpha: number }
-  | { readonly kind: 'search'; readonly rounding: Rounding };
+  | { readonly kind: 'search'; readonly rounding: EqualizedFor };
 
 /** What became of one site. */
 export interface SiteScales extends Pick<Site, 'kind' | 'block' | 'readers'> {
@@ -76,7 +76,7 @@ export async function chooseScales(
 async function leastError(
   { engine, lanes }: ChooseSettings,
   site: Site,
-  rounding: Rounding,
+  rounding: EqualizedFor,
   { input, readers, scalesOf }: Candidates,
 ): Promise<Pick<SiteScales, 'rule' | 'error'>> {
   const meanSquares = input.meanSquares();

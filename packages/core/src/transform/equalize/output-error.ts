@@ -3,14 +3,14 @@
  * scheme in question, on some positions of the input, which may be rounded as well. Errors are shares of each matrix's output, so
  * that matrices can be added.
  */
-import { ComputeGraph, type Engine } from '@bitsmith/ggml';
+import { alignedFloats, ComputeGraph, type Engine } from '@bitsmith/ggml';
 import { throughScheme } from '../../encode/through-scheme.js';
 import { encodeActivations, tokenScales } from '../../evaluate/int8/activation-codes.js';
-import { alignedFloats, type WeightArray } from '../../measure/transformer/weights.js';
+import { type WeightArray } from '../../measure/transformer/weights.js';
 import type { StorageType } from '../../plan/schemes.js';
 
 /** What the model will be rounded to. */
-export interface Rounding {
+export interface EqualizedFor {
   readonly scheme: StorageType;
   /** Whether activations are rounded to 8 bits, a scale each token. */
   readonly activations: boolean;
@@ -21,7 +21,7 @@ const FEWEST_ROWS = 16;
 
 export class OutputError {
   private readonly engine: Engine;
-  private readonly rounding: Rounding;
+  private readonly rounding: EqualizedFor;
   private readonly columns: number;
   private readonly input: Float32Array;
   private readonly meanSquares: Float32Array;
@@ -34,7 +34,7 @@ export class OutputError {
    */
   constructor(
     engine: Engine,
-    rounding: Rounding,
+    rounding: EqualizedFor,
     input: Float32Array,
     meanSquares: Float32Array,
     readers: readonly WeightArray[],
