@@ -1,5 +1,5 @@
 /** @file Flags that commands share, each described once. Values are checked for their form here, for their meaning in the core. */
-import { type EncoderMethod, encoderMethods } from '@bitsmith/core';
+import type { EncoderMethod } from '@bitsmith/core';
 import type { FlagParametersForType } from '@stricli/core';
 
 /** How a command speaks. */
@@ -318,10 +318,18 @@ function searchMethod(input: string): 'none' | 'evolve' | 'gradual' {
   throw new SyntaxError('expected none, evolve or gradual');
 }
 
+/** Not the core's own list, which would load all of the core for help and refusals, too: the type keeps them the same. */
+const encoders: Readonly<Record<EncoderMethod, true>> = {
+  auto: true,
+  nearest: true,
+  feedback: true,
+  refit: true,
+  'feedback+refit': true,
+};
+
 function encoderMethod(input: string): EncoderMethod {
-  const method = encoderMethods.find((known) => known === input);
-  if (method === undefined) throw new SyntaxError(`expected ${encoderMethods.join(', ')}`);
-  return method;
+  if (Object.hasOwn(encoders, input)) return input as EncoderMethod;
+  throw new SyntaxError(`expected ${Object.keys(encoders).join(', ')}`);
 }
 
 function pricingMethod(input: string): 'gradient' | 'probe' | 'rules' {
