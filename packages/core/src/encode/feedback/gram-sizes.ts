@@ -13,7 +13,7 @@ export function gramSizes({ tensors }: Pick<SourceModel, 'tensors'>): {
 } {
   const squares = new Map<string, number>();
   for (const { shape, role, block } of tensors) {
-    if (shape.length < 2 || role === 'embedding') continue;
+    if (shape.length < 2) continue;
     squares.set(`${block} ${inputOf(role)}`, shape[0] ** 2);
   }
   const all = [...squares.values()];

@@ -30,7 +30,7 @@ export interface RoundingStatistics {
 }
 
 /** Part of the key of everything that is encoded with them. */
-const ROUNDING_VERSION = 2;
+const ROUNDING_VERSION = 3;
 
 /** Of every so many chunks, one is kept to check by. */
 const CHECKED = 5;
@@ -150,9 +150,8 @@ export function roundingParameters(
 ): RoundingParameters | null {
   if (rounding === undefined || rounding === null) return null;
   const { fit, check } = rounding;
-  const places = model.tensors.flatMap(({ name, role }) => {
-    // A tied embedding is looked up as well, and of that its inputs as a head say nothing.
-    const place = role === 'embedding' ? null : gramPlace(model, fit, name);
+  const places = model.tensors.flatMap(({ name }) => {
+    const place = gramPlace(model, fit, name);
     const other = gramPlace(model, check, name);
     return place === null || other === null ? [] : [[name, { fit: place, check: other }] as const];
   });

@@ -1,4 +1,4 @@
-/** @file In the engine: Gram matrices of the inputs of every weight matrix, a safetensors file a block. */
+/** @file In the engine: Gram matrices of the inputs of every weight matrix, a safetensors file a block, and one for the two ends. */
 import { layoutSafetensors, writeSafetensors } from '@bitsmith/formats';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
@@ -7,18 +7,33 @@ import { WeightFiles } from '../../model/weight-files.js';
 import { shapeOf } from './gradient-task.js';
 import { blockTensorName } from '../transformer/block-weights.js';
 import { GramPass } from '../transformer/gram-pass.js';
+import type { TransformerShape } from '../transformer/shape.js';
 
 export type GramTask = TaskType<
   {
     readonly files: readonly string[];
     readonly positions: number;
     readonly sequences: readonly Int32Array[];
-    /** Files of the blocks in order, and last of the head; null where it is there already. */
+    /** Of the labels that are drawn. */
+    readonly seed: number;
+    /** Where streams go that memory has no room for. */
+    readonly scratchPath: string;
+    /** Files of the blocks in order, and last of the two ends; null where it is there already. */
     readonly outputs: readonly (string | null)[];
   },
   { readonly index: number },
   null
 >;
+
+/** Streams before every block that are kept in memory. */
+const MEMORY_BYTES = 256 * 2 ** 20;
+
+function streamBytes(
+  { width, blocks }: TransformerShape,
+  { positions, sequences }: GramTask['parameters'],
+): number {
+  return 4 * width * blocks.length * positions * sequences.length;
+}
 
 export const runGrams: TaskHandler<GramTask> = async (parameters, report, settings) => {
   const engine = nativeEngine(settings);
@@ -32,9 +47,9 @@ export const runGrams: TaskHandler<GramTask> = async (parameters, report, settin
       model,
       positions,
       lanes: settings.threads,
-      seed: 0,
+      seed: parameters.seed,
       firstScored: 0,
-      scratchPath: null,
+      scratchPath: streamBytes(model, parameters) > MEMORY_BYTES ? parameters.scratchPath : null,
     });
     try {
       const sequences = parameters.sequences.map((tokens, index) => ({ index, tokens }));

@@ -1,5 +1,5 @@
 /**
- * @file Gram matrices in the store: one artifact a block, and one for the head. Encoders with error feedback and prices of
+ * @file Gram matrices in the store: one artifact a block, and one for the head and the embedding. Encoders with error feedback and prices of
  * correlated errors read them; an interrupted measurement keeps the blocks that it finished.
  */
 import { ENGINE_RELEASE } from '../../engine/release.js';
@@ -10,9 +10,10 @@ import type { TaskIdentity } from '../../run/store.js';
 import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
 import { gatherFiles, type GatheredFiles } from '../gather-files.js';
 import type { GramPlace } from '../../encode/feedback/gram-files.js';
+import { EMBEDDING } from '../transformer/embedding.js';
 import { gramPartOf } from '../transformer/gram.js';
 
-/** Measures the Gram matrices of all matrices' inputs over the chunks of the text: a file a block in order, and last the head's. */
+/** Measures the Gram matrices of all matrices' inputs over the chunks of the text: a file a block in order, and last that of the two ends. */
 export async function* measureGrams(
   run: RunContext,
   model: SourceModel,
@@ -23,10 +24,11 @@ export async function* measureGrams(
   const parts = Array.from({ length: blocks + 1 }, (_, index) => index);
   const taskOf = (part: number): TaskIdentity => ({
     kind: 'gram',
-    version: 1,
+    version: 2,
     parameters: {
-      part: part === blocks ? 'head' : part,
+      part: part === blocks ? 'ends' : part,
       positions: text.contextTokens,
+      seed: run.seed,
       engine: ENGINE_RELEASE,
     },
     inputs: { model: model.sha256, tokens: hash },
@@ -36,13 +38,15 @@ export async function* measureGrams(
     taskOf,
     extension: 'safetensors',
     label: 'Gram matrices',
-    work: ({ outputs, finished }) =>
+    work: ({ outputs, scratch, finished }) =>
       run.engine.run(
         'grams',
         {
           files: model.files.map((file) => file.path),
           positions: text.contextTokens,
           sequences: text.chunks,
+          seed: run.seed,
+          scratchPath: scratch('activations'),
           outputs: parts.map((part) => outputs.get(part) ?? null),
         },
         { signal: run.signal, onEvent: ({ index }) => finished(index) },
@@ -50,11 +54,11 @@ export async function* measureGrams(
   });
 }
 
-/** Where the Gram matrix of a tensor's inputs lies; null for a tensor that no product reads. */
+/** Where the Gram matrix of a tensor's inputs lies; null for one that is no matrix. */
 export function gramPlace(model: SourceModel, { paths }: GatheredFiles, tensor: string): GramPlace | null {
   const names = new Set(model.tensors.map(({ name }) => name));
-  const head = names.has('output.weight') ? 'output.weight' : 'token_embd.weight';
-  if (tensor === head) return { path: paths[paths.length - 1], name: head };
+  if (tensor === 'output.weight' || tensor === EMBEDDING)
+    return { path: paths[paths.length - 1], name: tensor };
   const parts = /^blk\.(\d+)\.(\w+)\.weight$/.exec(tensor);
   if (parts === null) return null;
   const [, block, part] = parts;

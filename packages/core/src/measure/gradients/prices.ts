@@ -10,6 +10,7 @@ import { byTensor, type Pair, pairFinder, pairsOf } from '../pairs.js';
 import type { Wanted } from '../wanted.js';
 import type { FisherPrice } from './fisher.js';
 import type { Gradients } from './gradients.js';
+import { EMBEDDING } from '../transformer/embedding.js';
 import { gramPlace } from './grams.js';
 import type { GramPlace } from '../../encode/feedback/gram-files.js';
 import { encoderInputs, roundingParameters } from '../../encode/feedback/statistics.js';
@@ -79,6 +80,8 @@ function placesOf(
   grams: GatheredFiles,
   pairs: readonly Pair[],
 ): Record<string, GramPlace> {
-  const places = pairs.map(({ tensor }) => [tensor, gramPlace(model, grams, tensor)] as const);
+  // An embedding has outputs only where it is the head as well, and its matrix is of both.
+  const matrices = pairs.filter(({ tensor }) => tensor !== EMBEDDING);
+  const places = matrices.map(({ tensor }) => [tensor, gramPlace(model, grams, tensor)] as const);
   return Object.fromEntries(places.filter((entry): entry is [string, GramPlace] => entry[1] !== null));
 }

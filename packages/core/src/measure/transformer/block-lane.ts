@@ -20,6 +20,14 @@ export interface LaneSettings extends BlockGraphSettings {
   readonly changes: ReadonlyMap<string, Float32Array> | null;
 }
 
+/** What a block's matrices are multiplied with, and how much the loss depends on each position's products. */
+export interface WeighedInput {
+  /** [inputs, positions] */
+  readonly values: Float32Array;
+  /** By position: the squared gradients of all outputs that read it, summed. */
+  readonly energy: Float32Array;
+}
+
 export class BlockLane {
   /** [width, positions]: the stream before the block, to be filled before either pass. */
   readonly input: Float32Array;
@@ -38,6 +46,8 @@ export class BlockLane {
   private readonly backwards = new GraphsByBlock();
   private readonly watching = new GraphsByBlock();
   private watched: ReadonlyMap<string, Float32Array> | null = null;
+  private readonly weighing = new GraphsByBlock();
+  private weighed: ReadonlyMap<string, WeighedInput> | null = null;
 
   constructor(settings: LaneSettings) {
     const { model, positions, weights, changes } = settings;
@@ -74,6 +84,16 @@ export class BlockLane {
     await graph.compute({ signal });
   }
 
+  /**
+   * A backward pass that gives, instead of what it says of weights, what the block's matrices are multiplied with, by the first
+   * matrix that reads it. Valid until the lane's next pass of this kind.
+   */
+  async backwardKeeping(block: BlockShape, signal?: AbortSignal): Promise<ReadonlyMap<string, WeighedInput>> {
+    const graph = this.weighing.of(block, () => this.buildBackwardKeeping(block));
+    await graph.compute({ signal });
+    return this.weighed as ReadonlyMap<string, WeighedInput>;
+  }
+
   /** Bytes of the lane's streams and of its graphs for these blocks, which are built. */
   byteLength(blocks: readonly BlockShape[]): number {
     const streams = 4 * 4 * this.input.length;
@@ -92,7 +112,7 @@ export class BlockLane {
   }
 
   dispose(): void {
-    for (const graphs of [this.forwards, this.backwards, this.watching]) graphs.dispose();
+    for (const graphs of [this.forwards, this.backwards, this.watching, this.weighing]) graphs.dispose();
   }
 
   private buildForward(block: BlockShape): ComputeGraph {
@@ -124,6 +144,30 @@ export class BlockLane {
       storeGrowth(graph, product, into);
     }
     this.storeInnerProducts(graph, tape);
+    return graph;
+  }
+
+  private buildBackwardKeeping(block: BlockShape): ComputeGraph {
+    const { graph, tape, x, y } = blockGraph(this.settings, block, this.input);
+    const dx = tape.backward(y, graph.leaf(this.outputGradient, ...y.shape), x);
+    graph.store(dx, this.inputGradient);
+    const kept = new Map(this.weighed ?? []);
+    for (const [name, input] of distinctInputs(tape)) {
+      const place = kept.get(name) ?? {
+        values: alignedFloats(input.shape[0] * input.shape[1]),
+        energy: alignedFloats(input.shape[1]),
+      };
+      kept.set(name, place);
+      graph.store(input, place.values);
+      const energies = tape.products
+        .filter((product) => product.input === input)
+        .map(({ outputGradient }) => graph.sumRows(graph.square(outputGradient)));
+      graph.store(
+        energies.reduce((sum, energy) => graph.add(sum, energy)),
+        place.energy,
+      );
+    }
+    this.weighed = kept;
     return graph;
   }
 

@@ -6,6 +6,7 @@ import { BitsmithError } from '@bitsmith/formats';
 import { alignedFloats, type Engine } from '@bitsmith/ggml';
 import type { WeightFiles } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
+import type { Activations } from './activations.js';
 import { BlockLane } from './block-lane.js';
 import { type BlockWeights, blockTensorName, loadBlock, roomForBlock } from './block-weights.js';
 import type { WeightChanges } from './inner-products.js';
@@ -103,6 +104,25 @@ export class Blocks {
     this.hasTransposes = true;
     for (const [part, array] of this.changes ?? [])
       await this.settings.changes?.rows(blockTensorName(block, part), 0, array);
+  }
+
+  /** All streams through all blocks; what is before each block is kept. @throws BitsmithError `ACTIVATION_NOT_FINITE` */
+  async forward(
+    sequences: readonly Sequence[],
+    streams: readonly Float32Array[],
+    kept: Activations,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    for (const [index, block] of this.settings.model.blocks.entries()) {
+      await this.load(index);
+      await this.inEach(streams, async (lane, stream, at) => {
+        await kept.write(index, at, stream);
+        lane.input.set(stream);
+        await lane.forward(block, signal);
+        await this.refuseNotFinite(lane, index, stream, sequences[at], signal);
+        stream.set(lane.output);
+      });
+    }
   }
 
   /** Work on each stream, as many at once as there are lanes. */

@@ -10,7 +10,8 @@ import type { PassSettings } from './blocks.js';
 import type { TransformerShape } from './shape.js';
 import type { SquaredGradient } from './squared-gradient.js';
 
-const NAME = 'token_embd.weight';
+/** Its tensor, wherever it is stored. */
+export const EMBEDDING = 'token_embd.weight';
 
 export class EmbeddingRows {
   private readonly settings: PassSettings;
@@ -18,7 +19,7 @@ export class EmbeddingRows {
 
   constructor(settings: PassSettings) {
     this.settings = settings;
-    this.tensor = settings.files.tensor(NAME);
+    this.tensor = settings.files.tensor(EMBEDDING);
   }
 
   get vocabulary(): number {
@@ -33,7 +34,7 @@ export class EmbeddingRows {
     const bytes = new Uint8Array(tensorByteLength(type, [rowLength, distinct.length]));
     await Promise.all(
       distinct.map((token, row) =>
-        files.readRows(NAME, token, bytes.subarray(row * rowBytes, (row + 1) * rowBytes)),
+        files.readRows(EMBEDDING, token, bytes.subarray(row * rowBytes, (row + 1) * rowBytes)),
       ),
     );
     const rows = new Float32Array(rowLength * distinct.length);
@@ -53,12 +54,12 @@ export class EmbeddingRows {
     const { changes, model } = this.settings;
     if (changes === undefined) return;
     const change = new Float32Array(model.width);
-    let sum = into.get(NAME) ?? 0;
+    let sum = into.get(EMBEDDING) ?? 0;
     for (const [token, row] of sumByToken(model, tokens, gradient)) {
-      await changes.rows(NAME, token, change);
+      await changes.rows(EMBEDDING, token, change);
       for (let column = 0; column < row.length; column++) sum += row[column] * change[column];
     }
-    into.set(NAME, sum);
+    into.set(EMBEDDING, sum);
   }
 }
 
@@ -73,7 +74,7 @@ export function meetEmbedding(
   into: Map<string, SquaredGradient>,
 ): void {
   const own = sumByToken(model, tokens, gradient);
-  const known = into.get(NAME);
+  const known = into.get(EMBEDDING);
   const squared = known ?? empty(model.width, vocabulary);
   for (const [token, row] of own) {
     const head = headRows === null ? null : rowOf(headRows, token, model.width);
@@ -88,7 +89,7 @@ export function meetEmbedding(
     squared.rows[token] += change;
   }
   for (let i = 0; i < stream.length; i++) squared.growth[0] += stream[i] * gradient[i];
-  into.set(NAME, squared);
+  into.set(EMBEDDING, squared);
 }
 
 /** The embedding's own gradient: of every row that was looked up. */

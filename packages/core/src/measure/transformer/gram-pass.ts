@@ -1,24 +1,21 @@
 /**
- * @file Gram matrices of the inputs of every matrix of a model: sequences side by side in the lanes, then their sums side by
- * side.
+ * @file Gram matrices of the inputs of every matrix of a model, by one way forward and one way back: sequences side by side in the
+ * lanes, then their sums side by side. The embedding has no inputs: what stands in for them is what its rows' errors meet, the
+ * gradient of the stream before the first block.
  */
 import { inLanes } from '../../run/lanes.js';
-import type { BlockLane } from './block-lane.js';
-import { Blocks, type PassSettings, type Sequence } from './blocks.js';
-import { EmbeddingRows } from './embedding.js';
+import { Activations } from './activations.js';
+import type { BlockLane, WeighedInput } from './block-lane.js';
+import { Blocks, notFinite, type PassSettings, type Sequence } from './blocks.js';
+import { EMBEDDING, EmbeddingRows } from './embedding.js';
 import { GramSum } from './gram.js';
 import { Head } from './head.js';
 
 /** Sequences whose inputs are summed at once. */
 const GRAM_SEQUENCES = 4;
 
-/** What a lane's sequence is multiplied with, by the name under which its Gram matrix is kept. */
-type InputsOf = (
-  lane: BlockLane,
-  stream: Float32Array,
-  at: number,
-  index: number,
-) => Promise<ReadonlyMap<string, Float32Array>>;
+/** Takes the Gram matrices of a block by the first matrix that reads the input; null: of the two ends. */
+export type TakeGrams = (block: number | null, grams: ReadonlyMap<string, Float32Array>) => Promise<void>;
 
 export class GramPass {
   private readonly settings: PassSettings;
@@ -38,42 +35,42 @@ export class GramPass {
   }
 
   /**
-   * Gram matrices of the inputs of every block's matrices and of the head's, over all positions of the sequences.
-   * @param take gets each block's, by the first matrix that reads the input, and last the head's
+   * Gram matrices over all positions of the sequences: those of the blocks from the last to the first, then those of the head
+   * and the embedding. Where these are one tensor they are one matrix: a token's row is looked up about as often as it is
+   * predicted, so that both sums have the same weights.
    * @throws BitsmithError `ACTIVATION_NOT_FINITE`
    */
-  async run(
-    sequences: readonly Sequence[],
-    take: (block: number | null, grams: ReadonlyMap<string, Float32Array>) => Promise<void>,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const { model } = this.settings;
-    const { blocks, head } = this;
-    const streams = await Promise.all(sequences.map(({ tokens }) => this.embedding.look(tokens)));
-    const sums = new Map<string, GramSum>();
-    const ends = new Map<string, GramSum>();
+  async run(sequences: readonly Sequence[], take: TakeGrams, signal?: AbortSignal): Promise<void> {
+    const { model, positions, scratchPath } = this.settings;
+    const kept = await Activations.create(sequences.length, model.width * positions, scratchPath);
+    const [sums, ends] = [new Map<string, GramSum>(), new Map<string, GramSum>()];
     try {
-      for (const [index, block] of model.blocks.entries()) {
-        await blocks.load(index);
+      const streams = await Promise.all(sequences.map(({ tokens }) => this.embedding.look(tokens)));
+      await this.blocks.forward(sequences, streams, kept, signal);
+      await this.throughHead(sequences, streams, ends, signal);
+      for (const [index, block] of [...model.blocks.entries()].toReversed()) {
+        await this.blocks.loadForBackward(index);
         await this.addUp(streams, sums, signal, async (lane, stream, at) => {
-          lane.input.set(stream);
-          const inputs = await lane.forwardKeeping(block, signal);
-          await blocks.refuseNotFinite(lane, index, stream, sequences[at], signal);
-          stream.set(lane.output);
+          await kept.read(index, at, lane.input);
+          lane.outputGradient.set(stream);
+          const inputs = await lane.backwardKeeping(block, signal);
+          stream.set(lane.inputGradient);
           return inputs;
         });
         await take(index, meansOf(sums));
       }
+      // The gradient of a row that was looked up is the stream's, scaled as the family scales rows.
+      const energy = new Float32Array(positions).fill(model.embeddingScale ** 2);
       await this.addUp(
         streams,
         ends,
         signal,
-        async (_lane, stream, _at, index) =>
-          new Map([[head.tensor.name, await head.hidden(stream, index, signal)]]),
+        async (_, values) => new Map([[EMBEDDING, { values, energy }]]),
       );
       await take(null, meansOf(ends));
     } finally {
       for (const sum of [...sums.values(), ...ends.values()]) sum.dispose();
+      await kept.close();
     }
   }
 
@@ -82,27 +79,63 @@ export class GramPass {
     this.head.dispose();
   }
 
+  /** From the streams behind the last block to their gradients. */
+  private async throughHead(
+    sequences: readonly Sequence[],
+    streams: readonly Float32Array[],
+    sums: Map<string, GramSum>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { head } = this;
+    for (let first = 0; first < streams.length; first += GRAM_SEQUENCES) {
+      const batch = streams.slice(first, first + GRAM_SEQUENCES);
+      const found = await head.run(
+        batch.map((stream, place) => {
+          const { index, tokens } = sequences[first + place];
+          return { sequence: index, tokens, stream };
+        }),
+        signal,
+      );
+      for (const [place, { draw, input }] of found.entries()) {
+        if (draw.notFinite !== null)
+          throw notFinite('the output head', sequences[first + place], draw.notFinite);
+        this.sumOf(sums, head.tensor.name, input).place(input.values, input.energy, place);
+      }
+      await this.addBatch(sums, signal);
+    }
+  }
+
   private async addUp(
     streams: readonly Float32Array[],
     sums: Map<string, GramSum>,
     signal: AbortSignal | undefined,
-    inputsOf: InputsOf,
+    inputsOf: (
+      lane: BlockLane,
+      stream: Float32Array,
+      at: number,
+    ) => Promise<ReadonlyMap<string, WeighedInput>>,
   ): Promise<void> {
-    const { engine, positions, lanes } = this.settings;
     for (let first = 0; first < streams.length; first += GRAM_SEQUENCES) {
       const batch = streams.slice(first, first + GRAM_SEQUENCES);
-      await this.blocks.inEach(batch, async (lane, stream, place, index) => {
-        for (const [name, input] of await inputsOf(lane, stream, first + place, index)) {
-          let sum = sums.get(name);
-          if (sum === undefined) {
-            sum = new GramSum(engine, input.length / positions, positions * GRAM_SEQUENCES);
-            sums.set(name, sum);
-          }
-          sum.place(input, place);
-        }
+      await this.blocks.inEach(batch, async (lane, stream, place) => {
+        for (const [name, input] of await inputsOf(lane, stream, first + place))
+          this.sumOf(sums, name, input).place(input.values, input.energy, place);
       });
-      await inLanes(lanes, sums.values(), (sum) => sum.add(batch.length * positions, signal));
+      await this.addBatch(sums, signal);
     }
+  }
+
+  private async addBatch(sums: ReadonlyMap<string, GramSum>, signal?: AbortSignal): Promise<void> {
+    await inLanes(this.settings.lanes, sums.values(), (sum) => sum.add(signal));
+  }
+
+  private sumOf(sums: Map<string, GramSum>, name: string, { values, energy }: WeighedInput): GramSum {
+    const known = sums.get(name);
+    if (known !== undefined) return known;
+    const { engine } = this.settings;
+    const sum = new GramSum(engine, values.length / energy.length, energy.length * GRAM_SEQUENCES);
+    sums.set(name, sum);
+    return sum;
   }
 }
 

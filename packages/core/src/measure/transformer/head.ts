@@ -6,6 +6,7 @@
 import { alignedFloats } from '@bitsmith/ggml';
 import type { StoredTensor } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
+import type { WeighedInput } from './block-lane.js';
 import type { PassSettings } from './blocks.js';
 import { HeadLane, type OwnRows } from './head-lane.js';
 import { bend, drawLabels, type DrawnLabels } from './random-labels.js';
@@ -29,6 +30,8 @@ export interface HeadResult {
   /** Where the embedding is the same tensor, its gradient meets the head's in these rows. Null where it is not. */
   readonly ownRows: OwnRows | null;
   readonly draw: DrawnLabels;
+  /** What the head's matrix was multiplied with. */
+  readonly input: WeighedInput;
   /** <G, dW> of the head's matrix alone; 0 without changes. */
   readonly inner: number;
 }
@@ -41,6 +44,7 @@ interface BusyLane {
   readonly squared: SquaredGradient;
   inner: number;
   draw: DrawnLabels | null;
+  input: WeighedInput | null;
   ownRows: OwnRows | null;
 }
 
@@ -122,16 +126,18 @@ export class Head {
       squared: emptySquaredGradient(model.width, vocabulary),
       inner: 0,
       draw: null,
+      input: null,
       ownRows: null,
     }));
     const starts = this.slabStarts();
     if (starts.length === 1) await this.throughOneSlab(busy, signal);
     else await this.throughSlabs(busy, starts, signal);
-    return busy.map(({ squared, inner, ownRows, draw }) => ({
+    return busy.map(({ squared, inner, ownRows, draw, input }) => ({
       squared,
       inner,
       ownRows,
       draw: draw as DrawnLabels,
+      input: input as WeighedInput,
     }));
   }
 
@@ -175,6 +181,7 @@ export class Head {
   private turn(entry: BusyLane): void {
     const { item, lane, logits } = entry;
     entry.draw = this.draw(item, logits);
+    entry.input = { values: lane.hidden.slice(), energy: energyOf(logits, this.tensor.rows) };
     if (this.settings.model.tied) entry.ownRows = lane.ownRows(item.tokens, logits, this.tensor.rows);
   }
 
@@ -215,4 +222,15 @@ export class Head {
     this.change.fill(0, count * rowLength);
     await changes.rows(this.tensor.name, first, this.change.subarray(0, count * rowLength));
   }
+}
+
+/** Squares of each position's row, summed. */
+function energyOf(gradient: Float32Array, vocabulary: number): Float32Array {
+  const energy = new Float32Array(gradient.length / vocabulary);
+  energy.forEach((_, position) => {
+    let sum = 0;
+    for (let i = position * vocabulary; i < (position + 1) * vocabulary; i++) sum += gradient[i] ** 2;
+    energy[position] = sum;
+  });
+  return energy;
 }

@@ -81,7 +81,7 @@ export class SequencePass {
         tokens,
         stream: streams[at],
       }));
-      await this.timed('forward', this.forward(sequences, streams, kept, signal));
+      await this.timed('forward', this.blocks.forward(sequences, streams, kept, signal));
       const found = await this.timed('head', this.head.run(items, signal));
       this.refuseNotFinite(sequences, found);
       const gradients = found.map(
@@ -124,7 +124,7 @@ export class SequencePass {
     const { model, positions } = this.settings;
     const kept = await Activations.create(1, model.width * positions, null);
     const stream = await this.embedding.look(sequence.tokens);
-    await this.forward([sequence], [stream], kept, signal);
+    await this.blocks.forward([sequence], [stream], kept, signal);
     await kept.close();
     return await this.head.logits(stream, signal);
   }
@@ -139,24 +139,6 @@ export class SequencePass {
     const result = await work;
     this.seconds[part] += (performance.now() - start) / 1000;
     return result;
-  }
-
-  private async forward(
-    sequences: readonly Sequence[],
-    streams: readonly Float32Array[],
-    kept: Activations,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    for (const [index, block] of this.settings.model.blocks.entries()) {
-      await this.blocks.load(index);
-      await this.blocks.inEach(streams, async (lane, stream, at) => {
-        await kept.write(index, at, stream);
-        lane.input.set(stream);
-        await lane.forward(block, signal);
-        await this.blocks.refuseNotFinite(lane, index, stream, sequences[at], signal);
-        stream.set(lane.output);
-      });
-    }
   }
 
   private async backward(

@@ -5,7 +5,7 @@ import type { WeightChanges } from '../../../src/measure/transformer/inner-produ
 import { WeightFiles } from '../../../src/model/weight-files.js';
 import { gaussian, randomFrom } from '../../support/random.js';
 import { temporaryFolder } from '../../support/temporary.js';
-import { logProbability, openGramPass, openPass } from '../../support/tiny-pass.js';
+import { logProbability, openPass } from '../../support/tiny-pass.js';
 import {
   matrixShapes,
   type TinyFamily,
@@ -124,54 +124,5 @@ describe('the growth of a matrix is the inner product with the matrix itself', (
     // A tied matrix has rows of its own in the embedding scaled by the family: both say the same.
     for (const [tensor, { growth }] of squared)
       expect(Math.abs(growth[0] - (inner.get(tensor) as number)) / largest).toBeLessThan(1e-4);
-  });
-});
-
-describe('Gram matrices', () => {
-  const shape: TinyShape = tinyFamilies['llama with biases, stretched'];
-  const file = path.join(folder, 'grams.gguf');
-  const sequences = [0, 1, 2, 3, 4].map((index) => ({
-    index,
-    tokens: tinyTokens(POSITIONS, shape.vocabulary, index),
-  }));
-  const gramsOf = async (lanes: number): Promise<Map<string, Float32Array>> => {
-    const kept = new Map<string, Float32Array>();
-    await using opened = await openGramPass(engine, file, { positions: POSITIONS, lanes });
-    await opened.pass.run(sequences, async (block, grams) => {
-      for (const [part, gram] of grams) kept.set(`${block}:${part}`, gram.slice());
-    });
-    return kept;
-  };
-
-  test("are the means of the inputs' outer products, the same bits on any lanes", async () => {
-    await writeTinyTransformer(file, shape, 9);
-    const grams = await gramsOf(1);
-    const files = await WeightFiles.open([file]);
-    const floats = async (tensor: string): Promise<Float32Array> => {
-      const { byteLength } = files.tensor(tensor);
-      const bytes = new Uint8Array(byteLength);
-      await files.readRows(tensor, 0, bytes);
-      return new Float32Array(bytes.buffer);
-    };
-    const [embedding, gains] = [await floats('token_embd.weight'), await floats('blk.0.attn_norm.weight')];
-    await files.close();
-    const { width } = shape;
-    const expected = new Float64Array(width * width);
-    const tokens = sequences.flatMap((sequence) => [...sequence.tokens]);
-    for (const token of tokens) {
-      const row = embedding.subarray(token * width, (token + 1) * width);
-      const scale = 1 / Math.sqrt(row.reduce((sum, x) => sum + x * x, 0) / width + 1e-5);
-      const x = row.map((value, i) => value * scale * gains[i]);
-      for (let i = 0; i < width; i++)
-        for (let j = 0; j < width; j++) expected[i * width + j] += (x[i] * x[j]) / tokens.length;
-    }
-    const first = [...grams].find(([name]) => name.startsWith('0:attn'));
-    expect(first?.[1]).toHaveLength(width * width);
-    const largest = Math.max(...expected);
-    first?.[1].forEach((value, place) =>
-      expect(Math.abs(value - expected[place])).toBeLessThan(1e-5 * largest),
-    );
-    expect([...grams.values()].every((gram) => gram.every(Number.isFinite))).toBe(true);
-    expect(await gramsOf(3)).toEqual(grams);
   });
 });
