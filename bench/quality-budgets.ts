@@ -3,11 +3,13 @@
  * smaller files. A scanned file is the best plan of its size, written and measured on the same report text; the smallest that
  * meets the limit is what the request's file is held against.
  *
- *     npm run bench:budgets -- --requests 20 --seed 1 --model orator|smollm2
+ *     npm run bench:budgets -- --requests 20 --seed 1 --model orator|smollm2 [--encoder nearest]
+ *
+ * Requests and scans take the same encoder: codes of feedback take minutes a file where a model has a hundred million weights.
  */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { finish, quantize, type QuantizeOptions, type QuantizeResult } from '@bitsmith/core';
+import { encoderMethods, finish, quantize, type QuantizeOptions, type QuantizeResult } from '@bitsmith/core';
 import { openBundled } from './lib/bundled.js';
 import { benchFolder } from './lib/file.js';
 import { randomWords } from './lib/random.js';
@@ -26,7 +28,7 @@ const BAR = 1.03;
 /** Presets are far above the plans at these sizes: few tokens tell. */
 const FLOOR_TOKENS = 512;
 
-const flags = readFlags(['requests', 'seed', 'model', 'first', 'width', 'home']);
+const flags = readFlags(['requests', 'seed', 'model', 'first', 'width', 'home', 'encoder']);
 const requests = Number(flags.values['requests'] ?? 20);
 const seed = Number(flags.values['seed'] ?? 1);
 const first = Number(flags.values['first'] ?? 0);
@@ -37,7 +39,8 @@ const model =
     : (await openBundled()).ggufPath;
 const home = String(flags.values['home'] ?? (await benchFolder('home')));
 const folder = await benchFolder(`budgets-${process.pid}`);
-const shared = { model, home, threads: THREADS, floorTokens: FLOOR_TOKENS } as const;
+const encoder = encoderMethods.find((method) => method === flags.values['encoder']);
+const shared = { model, home, threads: THREADS, floorTokens: FLOOR_TOKENS, encoder } as const;
 
 interface Outcome {
   readonly limit: number;
