@@ -52,8 +52,8 @@ test('a plan takes what it may, and fits', () => {
 });
 
 test('its file gives it back', async () => {
-  const { model, importanceMatrix, threads } = small;
-  const again = (await runJob(plan({ model, home, threads, importanceMatrix, planFile: file }))).result;
+  const { size: _size, locks: _locks, schemes: _schemes, ...rest } = small;
+  const again = (await runJob(plan({ ...rest, planFile: file }))).result;
   expect(again.hash).toBe(made.hash);
   expect(again.predicted.bytes).toBe(made.predicted.bytes);
 });

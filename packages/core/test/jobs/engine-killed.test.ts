@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { RunEvent } from '../../src/run/events.js';
 import { childrenOf, processGone } from '../support/processes.js';
-import { type Line, noSignals, places, smallRun, startProgram } from '../support/small-run.js';
+import { type Line, noSignals, leanRun, places, startProgram } from '../support/small-run.js';
 
 const freshPlace = await places();
 
 describe.skipIf(noSignals)('an engine that is killed (needs signals)', () => {
   // Several batches: the first one's report is then heard while the second is computed.
-  const options = { ...smallRun, calibrationTokens: 4096 };
+  const options = { ...leanRun, calibrationTokens: 4096 };
   let undisturbed: readonly Line[];
 
   beforeAll(async () => {

@@ -6,13 +6,20 @@ import type { RunEvent } from '../../src/run/events.js';
 import { damageable } from '../support/damage.js';
 import { goldenPlan, runJob } from '../support/jobs.js';
 import { randomFrom } from '../support/random.js';
-import { leanRun, places } from '../support/small-run.js';
+import { places, smallRun } from '../support/small-run.js';
 
 const fresh = await places();
 /** What one test leaves in the store serves the next. */
 const { home } = await fresh();
 /** Without prices, and with what is measured of it left out. */
-const lean = { ...leanRun, method: 'rules', verify: false, threads: 2 } as const;
+const lean = {
+  ...smallRun,
+  size: 14_000_000,
+  locks: [String.raw`blk\.[1-7]\.|token_embd=keep`],
+  method: 'rules',
+  verify: false,
+  threads: 2,
+} as const;
 
 const encoded = (events: readonly RunEvent[]): string[] =>
   events.flatMap((event) =>

@@ -1,13 +1,14 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { hashOf, orator, snapshot } from '../support/jobs.js';
+import { hashOf, snapshot } from '../support/jobs.js';
 import { groupGone } from '../support/processes.js';
 import { randomFrom } from '../support/random.js';
 import { type Line, noSignals, type Place, places, leanRun, startProgram } from '../support/small-run.js';
 
 const KILLS = 20;
 const freshPlace = await places();
+const { model } = await freshPlace();
 
 /** A stretch of a run: what begins it, and how long it lasts undisturbed. */
 interface Stretch {
@@ -46,8 +47,8 @@ function sameMark(a: Line, b: Line): boolean {
   return false;
 }
 
-/** Lets a run go until a random moment of a random stretch and kills it there; false when it was done before. */
-async function runAndKill(place: Place, random: () => number): Promise<boolean> {
+/** Lets a run go until a random moment of a random stretch and kills it there, unless it is done before; what it said. */
+async function runAndKill(place: Place, random: () => number): Promise<readonly Line[]> {
   const choice = Math.floor(random() * (reference.stretches.length + 1));
   const stretch = reference.stretches[choice];
   const delay = random() * (stretch?.milliseconds ?? reference.startMilliseconds);
@@ -69,8 +70,10 @@ async function runAndKill(place: Place, random: () => number): Promise<boolean> 
   await groupGone(program.child.pid as number);
   const last = lines.at(-1);
   if (last?.type === 'error') throw new Error(`${last.code}: ${last.message}`);
-  return last?.type !== 'result';
+  return lines;
 }
+
+const isDone = (lines: readonly Line[]): boolean => lines.at(-1)?.type === 'result';
 
 async function expectNothingHalfWritten({ outputFolder, output }: Place): Promise<void> {
   const names = await readdir(outputFolder);
@@ -83,7 +86,7 @@ let reference: Reference;
 let sourceBefore: Record<string, string>;
 
 beforeAll(async () => {
-  sourceBefore = await snapshot(orator);
+  sourceBefore = await snapshot(model);
   reference = await runUninterrupted();
 }, 300_000);
 
@@ -96,18 +99,20 @@ describe.skipIf(noSignals)('a run that is killed (needs signals)', () => {
       let kills = 0;
       while (kills < KILLS) {
         const place = await freshPlace();
+        let lines: readonly Line[] = [];
         // A few on one store, so that the next run finds what several left behind.
         for (let round = 0; round < 5 && kills < KILLS; round++) {
-          if (!(await runAndKill(place, random))) break;
+          lines = await runAndKill(place, random);
+          if (isDone(lines)) break;
           kills++;
           await expectNothingHalfWritten(place);
         }
-        const lines = await startProgram({ ...leanRun, ...place }).ended;
+        if (!isDone(lines)) lines = await startProgram({ ...leanRun, ...place }).ended;
         expect(lines.at(-1)).toMatchObject({ type: 'result', sha256: reference.sha256 });
         expect(await hashOf(place.output)).toBe(reference.sha256);
         expect(await readdir(path.join(place.home, 'work'))).toEqual([]);
       }
-      expect(await snapshot(orator)).toEqual(sourceBefore);
+      expect(await snapshot(model)).toEqual(sourceBefore);
     },
   );
 
@@ -120,7 +125,7 @@ describe.skipIf(noSignals)('a run that is killed (needs signals)', () => {
         onLine: (line) => {
           if (line.type !== 'progress' || line.stage !== 'encode') return;
           encoded.add(line.item as string);
-          if (encoded.size === 40) process.kill(-(program.child.pid as number), 'SIGKILL');
+          if (encoded.size === 16) process.kill(-(program.child.pid as number), 'SIGKILL');
         },
       },
     );
@@ -128,7 +133,7 @@ describe.skipIf(noSignals)('a run that is killed (needs signals)', () => {
     const work = path.join(place.home, 'work');
     const journal = (await readdir(work)).find((name) => name.endsWith('.journal')) as string;
     const complete = (await readFile(path.join(work, journal), 'utf8')).split('\n').slice(0, -1);
-    expect(complete.length).toBeGreaterThanOrEqual(30);
+    expect(complete.length).toBeGreaterThanOrEqual(12);
     const lines = await startProgram({ ...leanRun, ...place }).ended;
     const again = lines.flatMap((line) =>
       line.type === 'progress' && line.stage === 'encode' ? [line.item] : [],

@@ -53,7 +53,7 @@ test(
         { id: 'learned', changes: learned },
         { id: 'nearest', changes: nearest },
       ]);
-      const places = yield* learnRounding(run, { ...input, schemes });
+      const { places } = yield* learnRounding(run, { ...input, schemes });
       const parts = await Promise.all([...places.values()].map((place) => readParts(place.path, place.name)));
       return { losses, parts, changes: learned.map(({ change }) => change), places: [...places.values()] };
     });
