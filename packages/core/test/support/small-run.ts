@@ -3,7 +3,7 @@
  * good as a model and all the same in every other respect.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
+import { cp, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -95,21 +95,17 @@ export interface Place {
   readonly output: string;
 }
 
-/** Gives out fresh places in a folder that goes with the test file. */
-export async function places(): Promise<() => Promise<Place>> {
+/** Gives out fresh places in a folder that goes with the test file, or such as have the store that another one has by now. */
+export async function places(): Promise<(like?: Place) => Promise<Place>> {
   const root = await temporaryFolder();
   const model = path.join(root, 'short-model');
   await writeShortModel(model);
   let count = 0;
-  return async () => {
+  return async (like) => {
     const folder = path.join(root, String(count++));
-    const outputFolder = path.join(folder, 'out');
+    const [home, outputFolder] = [path.join(folder, 'home'), path.join(folder, 'out')];
     await mkdir(outputFolder, { recursive: true });
-    return {
-      model,
-      home: path.join(folder, 'home'),
-      outputFolder,
-      output: path.join(outputFolder, 'small.gguf'),
-    };
+    if (like !== undefined) await cp(like.home, home, { recursive: true });
+    return { model, home, outputFolder, output: path.join(outputFolder, 'small.gguf') };
   };
 }
