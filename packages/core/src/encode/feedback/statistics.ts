@@ -18,19 +18,22 @@ import type { Rounding } from './span-solver.js';
 
 /**
  * `nearest`: the engine's own codes. `feedback`: each weight takes over what the ones before it got wrong. `refit`: codes and scales
- * improved one by one. `auto`: both of the latter, where a model's inputs can be measured.
+ * improved one by one. `learned`: both, and then moved by gradient where that is better, block by block, in the file that is
+ * written. `auto`: feedback and refit, where a model's inputs can be measured.
  */
-export const encoderMethods = ['auto', 'nearest', 'feedback', 'refit', 'feedback+refit'] as const;
+export const encoderMethods = ['auto', 'nearest', 'feedback', 'refit', 'feedback+refit', 'learned'] as const;
 export type EncoderMethod = (typeof encoderMethods)[number];
 
 export interface RoundingStatistics {
   readonly rounding: Rounding;
+  /** Whether what is written is learned on top: plans are priced, searched and compared without. */
+  readonly learned: boolean;
   readonly fit: GatheredFiles;
   readonly check: GatheredFiles;
 }
 
 /** Part of the key of everything that is encoded with them. */
-const ROUNDING_VERSION = 3;
+const ROUNDING_VERSION = 4;
 
 /** Of every so many chunks, one is kept to check by. */
 const CHECKED = 5;
@@ -63,7 +66,7 @@ export async function* roundingStatistics(
 ): Work<RoundingStatistics | null> {
   if (method === 'nearest') return null;
   if (method === 'auto' && (!hasGraph(model) || text.chunks.length < 2)) return null;
-  const reason = method === 'auto' ? whyTooMuch(model, memoryBytes) : null;
+  const reason = method === 'auto' ? whyTooMuch(model, text, memoryBytes) : null;
   if (reason !== null) {
     yield { type: 'note', level: 'info', message: `Nearest codes instead of feedback: ${reason}` };
     return null;
@@ -90,25 +93,25 @@ async function* measured(
   return yield* stage('calibrate', `inputs that move together, on ${text.name}`, async function* () {
     const fit = yield* measureGrams(run, model, parts.fit);
     const check = yield* measureGrams(run, model, parts.check);
-    const result = { rounding: roundingOf(method), fit, check };
+    const result = { rounding: roundingOf(method), learned: method === 'learned', fit, check };
     const [fitted, checked] = [parts.fit, parts.check].map((part) => tokensOf(part).toLocaleString('en'));
     const summary = `how inputs move together: ${fitted} tokens, and ${checked} to check by`;
     return { result, summary, cached: fit.cached && check.cached };
   });
 }
 
-/** Gram matrices that are not written unless asked for by name: models of some billion weights have more. */
-const MOST_DISK_BYTES = 16e9;
+/** What is not written unless asked for by name: models of more than some four billion weights would. */
+const MOST_DISK_BYTES = 20e9;
 /** Of a limit of memory, what the matrices of one tensor may take. */
 const MEMORY_SHARE = 0.5;
 
 /** Depends on the model and on what was asked for alone, not on the machine: so would the bytes. */
-function whyTooMuch(model: SourceModel, memoryBytes: number | undefined): string | null {
-  const { diskBytes, factorBytes } = gramSizes(model);
+function whyTooMuch(model: SourceModel, text: TokenizedText, memoryBytes: number | undefined): string | null {
+  const { storedBytes, scratchBytes, factorBytes } = gramSizes(model, tokensOf(partsOf(model, text).fit));
   const asking = 'They can be asked for with --encoder feedback+refit.';
   const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
-  if (diskBytes > MOST_DISK_BYTES)
-    return `Gram matrices of all inputs would take ${gigabytes(diskBytes)} of disk. ${asking}`;
+  if (storedBytes + scratchBytes > MOST_DISK_BYTES)
+    return `Gram matrices of all inputs would take ${gigabytes(storedBytes)} of disk, measuring them ${gigabytes(scratchBytes)} more. ${asking}`;
   if (memoryBytes !== undefined && factorBytes > MEMORY_SHARE * memoryBytes)
     return `the widest Gram matrix and its factor take ${gigabytes(factorBytes)}, too much of --work-memory. ${asking}`;
   return null;

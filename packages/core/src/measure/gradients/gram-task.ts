@@ -1,13 +1,12 @@
 /** @file In the engine: Gram matrices of the inputs of every weight matrix, a safetensors file a block, and one for the two ends. */
-import { layoutSafetensors, writeSafetensors } from '@bitsmith/formats';
+import { writeGrams } from '../../encode/feedback/gram-files.js';
+import { KEPT_STREAMS_BYTES, streamBytes } from '../../encode/feedback/gram-sizes.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
-import { writeFresh } from '../../io/file-sink.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { shapeOf } from './gradient-task.js';
 import { blockTensorName } from '../transformer/block-weights.js';
 import { GramPass } from '../transformer/gram-pass.js';
-import type { TransformerShape } from '../transformer/shape.js';
 
 export type GramTask = TaskType<
   {
@@ -25,22 +24,13 @@ export type GramTask = TaskType<
   null
 >;
 
-/** Streams before every block that are kept in memory. */
-const MEMORY_BYTES = 256 * 2 ** 20;
-
-function streamBytes(
-  { width, blocks }: TransformerShape,
-  { positions, sequences }: GramTask['parameters'],
-): number {
-  return 4 * width * blocks.length * positions * sequences.length;
-}
-
 export const runGrams: TaskHandler<GramTask> = async (parameters, report, settings) => {
   const engine = nativeEngine(settings);
   const files = await WeightFiles.open(parameters.files);
   try {
     const model = await shapeOf(parameters.files[0], files);
     const { positions, outputs } = parameters;
+    const streams = streamBytes(model.width, model.blocks.length, positions * parameters.sequences.length);
     const pass = await GramPass.open({
       engine,
       files,
@@ -49,7 +39,7 @@ export const runGrams: TaskHandler<GramTask> = async (parameters, report, settin
       lanes: settings.threads,
       seed: parameters.seed,
       firstScored: 0,
-      scratchPath: streamBytes(model, parameters) > MEMORY_BYTES ? parameters.scratchPath : null,
+      scratchPath: streams > KEPT_STREAMS_BYTES ? parameters.scratchPath : null,
     });
     try {
       const sequences = parameters.sequences.map((tokens, index) => ({ index, tokens }));
@@ -57,7 +47,7 @@ export const runGrams: TaskHandler<GramTask> = async (parameters, report, settin
         const index = block ?? model.blocks.length;
         const output = outputs[index];
         if (output === null || output === undefined) return;
-        await writeGrams(output, block, grams);
+        await writeGrams(output, namedBy(block, grams));
         report({ index });
       });
     } finally {
@@ -69,24 +59,11 @@ export const runGrams: TaskHandler<GramTask> = async (parameters, report, settin
   }
 };
 
-async function writeGrams(
-  path: string,
+/** By the names of whole tensors. */
+function namedBy(
   block: number | null,
   grams: ReadonlyMap<string, Float32Array>,
-): Promise<void> {
-  const named = new Map(
-    [...grams].map(([part, gram]) => [block === null ? part : blockTensorName(block, part), gram]),
-  );
-  const layout = layoutSafetensors({
-    tensors: [...named].map(([name, gram]) => {
-      const width = Math.round(Math.sqrt(gram.length));
-      return { name, dtype: 'F32', shape: [width, width] };
-    }),
-  });
-  await writeFresh(path, (sink) =>
-    writeSafetensors(sink, layout, async ({ name }, _, target) => {
-      const gram = named.get(name) as Float32Array;
-      await target.write(new Uint8Array(gram.buffer, gram.byteOffset, gram.byteLength));
-    }),
-  );
+): ReadonlyMap<string, Float32Array> {
+  if (block === null) return grams;
+  return new Map([...grams].map(([part, gram]) => [blockTensorName(block, part), gram]));
 }

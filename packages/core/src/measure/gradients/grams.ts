@@ -24,7 +24,7 @@ export async function* measureGrams(
   const parts = Array.from({ length: blocks + 1 }, (_, index) => index);
   const taskOf = (part: number): TaskIdentity => ({
     kind: 'gram',
-    version: 2,
+    version: 3,
     parameters: {
       part: part === blocks ? 'ends' : part,
       positions: text.contextTokens,

@@ -1,0 +1,49 @@
+/**
+ * @file Gram matrices at a quarter of the bytes of floats: what each input costs by itself, G_ii, as F32, and below the diagonal the
+ * correlations, G_ij / sqrt(G_ii G_jj), as whole numbers of 1/32767. An error of half a step, 1.5e-5 of what the two inputs
+ * cost, is far below what text of some ten thousand tokens leaves unknown (1/160), and below the damping of factors.
+ */
+
+export interface PackedGram {
+  readonly width: number;
+  /** Rows of the lower triangle one after the other, each up to its diagonal, in units of 1/32767. */
+  readonly correlations: Int16Array;
+  /** G_ii */
+  readonly diagonal: Float32Array;
+}
+
+export const CORRELATION_STEPS = 32_767;
+
+/** Correlations of the rows before this one. */
+export function correlationsBefore(row: number): number {
+  return (row * (row + 1)) / 2;
+}
+
+/** @param gram [width, width], symmetric. Where it holds what is no number, an input's G_ii becomes none. */
+export function packGram(gram: Float32Array): PackedGram {
+  const width = Math.round(Math.sqrt(gram.length));
+  const diagonal = Float32Array.from({ length: width }, (_, i) => gram[i * width + i]);
+  const inverseRoots = Float64Array.from(diagonal, (value) => (value === 0 ? 0 : 1 / Math.sqrt(value)));
+  const correlations = new Int16Array(correlationsBefore(width));
+  for (let i = 0, at = 0; i < width; i++) {
+    const factor = CORRELATION_STEPS * inverseRoots[i];
+    for (let j = 0; j <= i; j++, at++) {
+      const steps = Math.round(gram[i * width + j] * factor * inverseRoots[j]);
+      if (!Number.isFinite(steps)) diagonal[i] = Number.NaN;
+      correlations[at] = Math.max(-CORRELATION_STEPS, Math.min(CORRELATION_STEPS, steps));
+    }
+  }
+  return { width, correlations, diagonal };
+}
+
+/** [width, width] */
+export function unpackGram({ width, correlations, diagonal }: PackedGram, target: Float32Array): void {
+  const roots = Float64Array.from(diagonal, Math.sqrt);
+  for (let i = 0, at = 0; i < width; i++) {
+    const factor = roots[i] / CORRELATION_STEPS;
+    for (let j = 0; j < i; j++, at++)
+      target[i * width + j] = target[j * width + i] = correlations[at] * factor * roots[j];
+    target[i * width + i] = diagonal[i];
+    at++;
+  }
+}
