@@ -224,7 +224,7 @@ async function encodeOurs(on: Setting, scheme: TensorType): Promise<number> {
     rounding: null,
     outputPath: on.ours,
     journalPath,
-    tensors: layout.tensors.map(({ name, type, offset }) => ({ name, scheme: type, offset })),
+    tensors: layout.tensors.map(({ name, type, offset }) => ({ name, scheme: type, offset, learned: null })),
   });
   return (performance.now() - start) / 1000;
 }

@@ -108,7 +108,7 @@ async function* learnedVariant(
   { about, model, calibration, calibrationText }: EncoderSetting,
   { id, schemes }: SizedPlan,
 ): Work<Variant> {
-  const places = yield* learnRounding(run, {
+  const { places } = yield* learnRounding(run, {
     model,
     calibration,
     text: calibrationText,

@@ -242,7 +242,7 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
   },
   imatrix: optional('Use this importance matrix (GGUF or .dat) instead of measuring one', 'FILE', text),
   encoder: optional(
-    'How codes are chosen: nearest, as llama-quantize does, feedback, refit, or feedback+refit (default: the last, where inputs can be measured)',
+    'How codes are chosen: nearest, as llama-quantize does, feedback, refit, feedback+refit (default where inputs can be measured), or learned, which takes longest',
     'NAME',
     encoderMethod,
   ),
@@ -325,6 +325,7 @@ const encoders: Readonly<Record<EncoderMethod, true>> = {
   feedback: true,
   refit: true,
   'feedback+refit': true,
+  learned: true,
 };
 
 function encoderMethod(input: string): EncoderMethod {

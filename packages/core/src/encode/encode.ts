@@ -6,21 +6,26 @@ import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { encodeMemory } from './feedback/encode-memory.js';
+import type { LearnedCodes } from './learned/learned.js';
 import { roundingParameters } from './feedback/statistics.js';
 import { SLAB_WEIGHTS } from './slabs.js';
 import type { UnfinishedOutput } from './unfinished-output.js';
 
-/** Encodes every tensor of the layout that `unfinished` lacks; its file is then complete but not published yet. */
+/**
+ * Encodes every tensor of the layout that `unfinished` lacks; its file is then complete but not published yet.
+ * @param learned codes that were made before
+ */
 export async function* encode(
   run: RunContext,
   model: SourceModel,
   calibration: Calibration,
   layout: GgufLayout,
   unfinished: UnfinishedOutput,
+  learned: LearnedCodes | null = null,
 ): Work<void> {
   yield* stage('encode', `${layout.tensors.length} tensors`, async function* () {
     const cached = (await unfinished.complete()).size === layout.tensors.length;
-    yield* encodeMissing(run, model, calibration, layout, unfinished);
+    yield* encodeMissing(run, model, calibration, layout, unfinished, learned);
     const summary = `${model.parameterCount.toLocaleString('en')} weights${memoryNote(run, model, calibration)}`;
     return { result: undefined, summary, cached };
   });
@@ -40,6 +45,7 @@ async function* encodeMissing(
   calibration: Calibration,
   layout: GgufLayout,
   unfinished: UnfinishedOutput,
+  learned: LearnedCodes | null,
 ): AsyncGenerator<RunEvent, void, void> {
   const weights = new Map(model.tensors.map((tensor) => [tensor.name, tensor.elements]));
   const total = model.parameterCount;
@@ -60,7 +66,12 @@ async function* encodeMissing(
             journalPath: unfinished.journalPath,
             tensors: layout.tensors
               .filter((tensor) => !complete.has(tensor.name))
-              .map(({ name, type, offset }) => ({ name, scheme: type as TensorType, offset })),
+              .map(({ name, type, offset }) => ({
+                name,
+                scheme: type as TensorType,
+                offset,
+                learned: learned?.places.get(name) ?? null,
+              })),
           },
           {
             signal: run.signal,

@@ -14,6 +14,8 @@ import { inLanes } from '../run/lanes.js';
 import type { ColumnWeights } from '../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from './encode-rows.js';
 import { Rounder, type RoundingParameters } from './feedback/rounder.js';
+import type { EncodedTensorPlace } from './learned/learned-task.js';
+import { readParts } from './learned/stored-parts.js';
 import { cutIntoSlabs, type Slab, SLAB_WEIGHTS } from './slabs.js';
 
 /** A tensor's place in the output. */
@@ -21,6 +23,8 @@ export interface EncodedPlace {
   readonly name: string;
   readonly scheme: TensorType;
   readonly offset: number;
+  /** Its bytes, where they were made before; null: they are to be made. */
+  readonly learned: EncodedTensorPlace | null;
 }
 
 export type EncodeTask = TaskType<
@@ -86,6 +90,11 @@ function* slabJobs(
 ): Generator<SlabJob> {
   for (const place of tensors) {
     const tensor = files.tensor(place.name);
+    if (place.learned !== null) {
+      const slab = { firstRow: 0, rows: tensor.rows };
+      yield { place, tensor, weights: null, slab, progress: { slabsLeft: 1 } };
+      continue;
+    }
     const weights = place.scheme === tensor.type ? null : weightsFor(importance, tensor, place.scheme);
     const rowsPerMatrix = tensor.shape[1] ?? 1;
     const slabs = cutIntoSlabs(
@@ -105,7 +114,10 @@ async function encodeSlab(
   { outputPath, journalPath }: EncodeTask['parameters'],
 ): Promise<void> {
   const statistics = weights === null ? null : await rounder.statisticsOf(tensor.name);
-  const bytes = await lane.encode(tensor, slab, place.scheme, weights, statistics);
+  const bytes =
+    place.learned === null
+      ? await lane.encode(tensor, slab, place.scheme, weights, statistics)
+      : (await readParts(place.learned.path, place.learned.name)).data;
   const { blockSize, blockBytes } = tensorTypes[place.scheme];
   const rowBytes = (tensor.rowLength / blockSize) * blockBytes;
   await writeAt(output, outputPath, bytes, place.offset + slab.firstRow * rowBytes);

@@ -9,6 +9,7 @@ import { BitsmithError, type GgufLayout } from '@bitsmith/formats';
 import type { Calibration } from '../calibrate/calibrate.js';
 import { TERNARY_VERSION } from './ternary.js';
 import { encoderInputs } from './feedback/statistics.js';
+import type { LearnedCodes } from './learned/learned.js';
 import { ENGINE_RELEASE } from '../engine/release.js';
 import { fileError } from '../io/file-errors.js';
 import { ensureFolder, moveIntoPlace, writeAt } from '../io/file-sink.js';
@@ -42,6 +43,7 @@ export class UnfinishedOutput {
     model: Pick<SourceModel, 'sha256'>,
     calibration: Pick<Calibration, 'sha256' | 'rounding'>,
     layout: Pick<GgufLayout, 'header' | 'byteLength'>,
+    learned: Pick<LearnedCodes, 'hash'> | null = null,
   ): Promise<UnfinishedOutput> {
     const key = taskKey({
       kind: 'encode',
@@ -52,7 +54,11 @@ export class UnfinishedOutput {
         header: sha256(layout.header),
         byteLength: layout.byteLength,
       },
-      inputs: { model: model.sha256, ...encoderInputs(calibration) },
+      inputs: {
+        model: model.sha256,
+        ...encoderInputs(calibration),
+        ...(learned === null ? {} : { learned: learned.hash }),
+      },
     });
     const base = path.join(store.workFolder, key);
     await ensureFolder(store.workFolder);

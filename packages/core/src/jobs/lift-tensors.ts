@@ -2,6 +2,7 @@
 import { BitsmithError, type GgufLayout } from '@bitsmith/formats';
 import { carryOver } from '../encode/carry-over.js';
 import { encode } from '../encode/encode.js';
+import type { LearnedCodes } from '../encode/learned/learned.js';
 import type { UnfinishedOutput } from '../encode/unfinished-output.js';
 import { verifyWeights, type WrittenTensors } from '../encode/verify.js';
 import { type Lift, liftPlan, type WrittenMiss } from '../plan/lift.js';
@@ -16,6 +17,8 @@ export interface Draft {
   readonly planned: PlannedModel;
   readonly layout: GgufLayout;
   readonly unfinished: UnfinishedOutput;
+  /** Codes that were learned for the plan; null where none were. */
+  readonly learned: LearnedCodes | null;
 }
 
 /** The file, encoded and decoded again. */
@@ -34,19 +37,19 @@ export async function* encodeWithin(
   run: RunContext,
   first: PlannedModel,
   limit: number | null,
-  begin: (planned: PlannedModel) => Promise<Draft>,
+  begin: (planned: PlannedModel) => Work<Draft>,
 ): Work<VerifiedDraft> {
   const lifts: Lift[] = [];
-  let draft = await begin(first);
+  let draft = yield* begin(first);
   for (;;) {
     const { model, calibration } = draft.planned;
-    yield* encode(run, model, calibration, draft.layout, draft.unfinished);
+    yield* encode(run, model, calibration, draft.layout, draft.unfinished, draft.learned);
     const written = yield* verifyWeights(run, model, draft.unfinished.path);
     const misses = limit === null ? [] : missesOf(written, limit);
     if (limit === null || misses.length === 0) return { ...draft, written, lifts };
     const lifted = yield* liftOrPlanAgain(draft.planned, misses, limit);
     lifts.push(...lifted.lifts);
-    draft = await moved(run, draft, await begin(lifted.planned));
+    draft = await moved(run, draft, yield* begin(lifted.planned));
   }
 }
 

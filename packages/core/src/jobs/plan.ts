@@ -227,7 +227,8 @@ async function* solved(prepared: Prepared, { sizes, limits }: Wishes, budget: Bu
       ({ plan: made, protection } = kept);
       within = { ...within, choices: kept.choices };
     }
-    const refined = yield* searchPlan(run, made, { ...within, limit, options });
+    const calibrationText = texts.calibration;
+    const refined = yield* searchPlan(run, made, { ...within, limit, options, calibrationText });
     searched = refined.record;
     const { floorTokens } = options;
     const last = yield* withPresetFloor(run, refined.plan, { ...within, floorTokens });

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { stat, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { BitsmithError, type GgufLayout, tensorByteLength } from '@bitsmith/formats';
+import { learnPlan } from '../encode/learned/plan-codes.js';
 import { refuseTooLittleSpace, UnfinishedOutput } from '../encode/unfinished-output.js';
 import { checkCoherence, type Coherence, collapseWords, refuseCollapsed } from '../evaluate/coherence.js';
 import { evaluateFile } from '../evaluate/evaluate.js';
@@ -149,14 +150,16 @@ async function* build(
   options: MakeOptions,
   held: UnfinishedOutput[],
 ): Work<Made> {
-  const begin = async (planned: PlannedModel): Promise<Draft> => {
-    const { model, calibration } = planned;
+  const begin = async function* (planned: PlannedModel): Work<Draft> {
+    const { model, calibration, plan, texts } = planned;
     await refuseSource(outputOf(planned, options), originalOf(model));
     const layout = layoutOf(planned);
     await refuseFullDisk(run, outputOf(planned, options), layout);
-    const unfinished = await UnfinishedOutput.open(run.store, model, calibration, layout);
+    const { calibration: text } = texts;
+    const learned = yield* learnPlan(run, { model, calibration, plan, text, options: options.learned });
+    const unfinished = await UnfinishedOutput.open(run.store, model, calibration, layout, learned);
     held.push(unfinished);
-    return { planned, layout, unfinished };
+    return { planned, layout, unfinished, learned };
   };
   try {
     const verified = yield* encodeWithin(run, first, options.errorLimit, begin);

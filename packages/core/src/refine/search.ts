@@ -3,6 +3,7 @@
  * budget that was measured not to lose more than the one given.
  */
 import { BitsmithError } from '@bitsmith/formats';
+import { type LearnedOptions, learnedSettings } from '../encode/learned/options.js';
 import { assemblePlan } from '../plan/plan.js';
 import { presetPlans } from '../plan/presets/presets.js';
 import { pricesNear } from '../plan/solve.js';
@@ -10,6 +11,7 @@ import { explained, plannedTensor } from '../plan/reasons.js';
 import type { Plan, PlannedTensor } from '../plan/types.js';
 import { presetRecipes } from '../presets/recipes.js';
 import type { RunContext } from '../run/context.js';
+import type { TokenizedText } from '../text/tokenize.js';
 import type { Work } from '../run/events.js';
 import { type Assignment, assignmentOf, bytesOf, priceSumOf } from './assignment.js';
 import { evolve } from './evolve/evolve.js';
@@ -17,7 +19,9 @@ import { type EvolveOptions, evolveSettings } from './evolve/options.js';
 import { searchSpace } from './genes.js';
 import { gradual } from './gradual/gradual.js';
 import type { LossBudget } from './gradual/loss-budget.js';
+import { learnedRounding } from './gradual/learned-rounding.js';
 import { type GradualOptions, gradualSettings } from './gradual/options.js';
+import { plainRounding, type RoundingMethod } from './gradual/rounding.js';
 import type { PricedModel } from './priced-model.js';
 import type { SearchRecord } from './search-record.js';
 import type { NamedPlan } from './verdict.js';
@@ -35,9 +39,11 @@ export interface SearchOptions {
   readonly searchTokens?: number;
   readonly evolve?: EvolveOptions;
   readonly gradual?: GradualOptions;
+  /** How rounding is learned, where `--encoder learned` asks for it. */
+  readonly learned?: LearnedOptions;
 }
 
-/** @throws BitsmithError `SEARCH_UNKNOWN`, `SEARCH_INVALID`, `SEARCH_MISSING` for tokens without a search */
+/** @throws BitsmithError `SEARCH_UNKNOWN`, `SEARCH_INVALID`, `LEARNED_INVALID`, `SEARCH_MISSING` for tokens without a search */
 export function refuseBadSearch(options: SearchOptions): void {
   const { search = 'none', searchTokens } = options;
   if (!methods.includes(search)) {
@@ -56,11 +62,14 @@ export function refuseBadSearch(options: SearchOptions): void {
     );
   }
   evolveSettings(evolveOptions(options));
+  learnedSettings(options.learned);
   gradualSettings(gradualOptions(options));
 }
 
 export interface PlanSearch extends PricedModel {
   readonly options: SearchOptions;
+  /** What a rounding that is learned learns from. */
+  readonly calibrationText: TokenizedText;
   /** Where the plan is the smallest within a limit of loss. */
   readonly limit?: LossBudget | null;
 }
@@ -106,12 +115,26 @@ export async function* searchPlan(run: RunContext, made: Plan, input: PlanSearch
           presets: await fittingPresets(run, made, input),
           options: evolveOptions(input.options),
         })
-      : yield* gradual({ ...common, limit: input.limit, options: gradualOptions(input.options) });
+      : yield* gradual({
+          ...common,
+          limit: input.limit,
+          options: gradualOptions(input.options),
+          roundings: roundingsOf(run, input),
+        });
   const bytes = headerBytes + bytesOf(choices, found.assignment);
   // A smaller plan within a limit of loss is a smaller budget for whatever comes after it.
   const smaller = found.record.verdict.limit !== null && bytes < made.budget.bytes;
   const within = smaller ? { ...made, budget: { ...made.budget, bytes } } : made;
   return { plan: planOf(within, input, found.assignment, search), record: found.record };
+}
+
+/** Where rounding may be learned, it is what a step is tried with that fails by plain codes. */
+function roundingsOf(
+  run: RunContext,
+  { model, calibration, calibrationText: text, options }: PlanSearch,
+): RoundingMethod[] {
+  if (calibration.rounding?.learned !== true) return [plainRounding];
+  return [plainRounding, learnedRounding({ run, model, calibration, text, options: options.learned })];
 }
 
 function evolveOptions({ evolve: options, searchTokens }: SearchOptions): EvolveOptions {

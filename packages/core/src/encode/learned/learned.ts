@@ -32,25 +32,34 @@ export interface LearnedInput {
   readonly options?: LearnedOptions;
 }
 
+/** Codes of tensors that are not what their scheme's own encoder makes. */
+export interface LearnedCodes {
+  /** By tensor. */
+  readonly places: ReadonlyMap<string, EncodedTensorPlace>;
+  /** Names everything that the codes depend on. */
+  readonly hash: string;
+  /** True when nothing had to be learned. */
+  readonly cached: boolean;
+}
+
 /** Increases when the same inputs give other codes. */
 const VERSION = 1;
 
 /**
  * Learns the rounding of these tensors together.
- * @returns where each tensor's bytes lie
  * @throws BitsmithError `LEARNED_SCHEME`, `LEARNED_TENSOR`, `LEARNED_INVALID`
  */
 export async function* learnRounding(
   run: RunContext,
   input: LearnedInput,
-): AsyncGenerator<RunEvent, ReadonlyMap<string, EncodedTensorPlace>, void> {
+): AsyncGenerator<RunEvent, LearnedCodes, void> {
   const { model, calibration, text, schemes, gradients } = input;
   refuseOthers(schemes);
   const settings = learnedSettings(input.options);
   const sequences = text.chunks.slice(0, settings.samples);
   const blocks = [...new Set([...schemes.keys()].map(blockOf))].toSorted((a, b) => a - b);
   const taskOf = (block: number): TaskIdentity => identity(input, settings, sequences, block);
-  const { paths } = yield* gatherFiles(run, {
+  const { paths, hash, cached } = yield* gatherFiles(run, {
     items: blocks,
     taskOf,
     extension: 'safetensors',
@@ -87,9 +96,10 @@ export async function* learnRounding(
     },
   });
   const pathOf = new Map(blocks.map((block, index) => [block, paths[index]]));
-  return new Map(
+  const places = new Map(
     [...schemes.keys()].map((name) => [name, { path: pathOf.get(blockOf(name)) as string, name }]),
   );
+  return { places, hash, cached };
 }
 
 function describe(block: number, { startError, error, keptStep }: BlockLearned): string {

@@ -30,7 +30,8 @@ export function learnedRounding({ run, ...input }: LearnedRoundingInput): Roundi
     async *prepare(schemes) {
       const open = [...schemes].filter(([tensor, scheme]) => canLearn(tensor, scheme));
       if (open.length < schemes.size) return;
-      for (const [tensor, place] of yield* learnRounding(run, { ...input, schemes }))
+      const learned = yield* learnRounding(run, { ...input, schemes });
+      for (const [tensor, place] of learned.places)
         places.set(keyOf(tensor, schemes.get(tensor) as StorageType), place);
     },
     change(tensor, scheme) {
