@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { readGram, writeGrams } from '../../../src/encode/feedback/gram-files.js';
 import { CORRELATION_STEPS, packGram, unpackGram } from '../../../src/encode/feedback/packed-gram.js';
