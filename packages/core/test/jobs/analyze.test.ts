@@ -7,17 +7,20 @@ import { analyze, type AnalyzeOptions, type AnalyzeResult } from '../../src/jobs
 import type { RunEvent } from '../../src/run/events.js';
 import { type Damageable, damageable } from '../support/damage.js';
 import { expectFailure, failure } from '../support/errors.js';
-import { orator, runJob } from '../support/jobs.js';
+import { runJob } from '../support/jobs.js';
 import { childrenOf, groupGone, processGone } from '../support/processes.js';
 import { randomFrom } from '../support/random.js';
+import { writeShortModel } from '../support/short-model.js';
 import { noSignals, startEntry } from '../support/small-run.js';
 import { temporaryFolder } from '../support/temporary.js';
 
 const root = await temporaryFolder();
+const short = path.join(root, 'short-model');
+await writeShortModel(short);
 
 /** Every method that works without gradients, on little text. */
 const small = {
-  model: orator,
+  model: short,
   contextTokens: 32,
   calibrationTokens: 256,
   samples: 4,
@@ -46,7 +49,7 @@ describe('an analysis', () => {
   test('ranks all tensors by what the methods say together', () => {
     expect(first.methods.map(({ method }) => method)).toEqual(small.method.split(','));
     expect(first.methodsLeftOut).toEqual([]);
-    expect(first.tensors).toHaveLength(58);
+    expect(first.tensors).toHaveLength(16);
     const shares = first.tensors.map(({ share }) => share);
     expect(shares).toEqual(shares.toSorted((a, b) => b - a));
     expect(shares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 9);
@@ -68,9 +71,9 @@ describe('an analysis', () => {
     expect(first.scoresPath).toBe(scores);
     expect(rows).toHaveLength(first.methods.reduce((sum, method) => sum + method.scores, 0));
     const of = (method: string) => rows.filter((row) => row['method'] === method);
-    expect(of('rtn')).toHaveLength(2 * 58);
-    expect(of('upgrade')).toHaveLength(58);
-    expect(of('disable')).toHaveLength(56);
+    expect(of('rtn')).toHaveLength(2 * 16);
+    expect(of('upgrade')).toHaveLength(16);
+    expect(of('disable')).toHaveLength(14);
     expect(new Set(of('noise').map((row) => row['seed']))).toEqual(new Set([1n]));
     expect(new Set(of('rtn').map((row) => row['seed']))).toEqual(new Set([null]));
     expect(new Set(of('variance').map((row) => row['text_hash']))).toEqual(new Set([null]));
@@ -99,7 +102,7 @@ describe('an analysis', () => {
       event.type === 'progress' && event.item === 'rtn' ? [event] : [],
     );
     // Q8_0 is there for every tensor.
-    expect(done[0]).toMatchObject({ done: 58, total: 116 });
+    expect(done[0]).toMatchObject({ done: 16, total: 32 });
   });
 
   test('with one method has its losses and their errors', async () => {
@@ -137,12 +140,13 @@ describe('an analysis', () => {
 });
 
 describe('what makes no sense is refused before anything is measured', () => {
+  const home = freshHome();
   const refused = async (options: Partial<AnalyzeOptions>) => {
     const begun: string[] = [];
     const note = (event: RunEvent): void => {
       if (event.type === 'stage-start' && event.stage !== 'convert') begun.push(event.stage);
     };
-    const error = await failure(() => runJob(analyze({ ...small, home: freshHome(), ...options }), note));
+    const error = await failure(() => runJob(analyze({ ...small, home, ...options }), note));
     expect(begun).toEqual([]);
     return error;
   };

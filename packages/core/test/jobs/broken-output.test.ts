@@ -4,13 +4,16 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { quantize } from '../../src/jobs/quantize.js';
 import { runJob } from '../support/jobs.js';
-import { smallRun } from '../support/small-run.js';
+import { writeShortModel } from '../support/short-model.js';
+import { leanRun } from '../support/small-run.js';
 import { temporaryFolder } from '../support/temporary.js';
 
 const home = await temporaryFolder();
 const output = path.join(home, 'small.gguf');
 const work = path.join(home, 'work');
-const options = { ...smallRun, home, output, verify: false };
+const model = path.join(home, 'short-model');
+await writeShortModel(model);
+const options = { ...leanRun, model, home, output, verify: false };
 
 /** Overwrites the data of the written file from `start`, a share of its length, to the end. */
 function damage(start: number, byte: number): void {

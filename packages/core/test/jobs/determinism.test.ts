@@ -4,10 +4,13 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { quantize } from '../../src/jobs/quantize.js';
 import { hashOf, runJob } from '../support/jobs.js';
+import { writeShortModel } from '../support/short-model.js';
 import { smallRun } from '../support/small-run.js';
 import { temporaryFolder } from '../support/temporary.js';
 
 const root = await temporaryFolder();
+const model = path.join(root, 'short-model');
+await writeShortModel(model);
 
 /** One run, and everything that must be the same of it. */
 async function run(name: string, home: string, threads: number) {
@@ -16,6 +19,9 @@ async function run(name: string, home: string, threads: number) {
   const { result, events } = await runJob(
     quantize({
       ...smallRun,
+      model,
+      size: 4_850_000,
+      locks: [String.raw`blk\.1\.|output\.weight=keep`],
       encoder: 'feedback+refit',
       home: path.join(root, home),
       output,

@@ -218,11 +218,16 @@ describe('the live model', () => {
 describe('a text of several batches', () => {
   const first = chunksOf(batchChunks, 1);
   const second = chunksOf(4, 5);
+  const some = variants.slice(0, 3);
+  let whole: Map<string, TrueLoss>;
+
+  beforeAll(async () => {
+    whole = await losses(some, [...first, ...second]);
+  }, 120_000);
 
   test('has the losses of its parts', async () => {
-    const whole = await losses(variants, [...first, ...second]);
-    const parts = [await losses(variants, first), await losses(variants, second)];
-    for (const { id } of variants) {
+    const parts = [await losses(some, first), await losses(some, second)];
+    for (const { id } of some) {
       const expected = parts.flatMap((part) => part.get(id)?.sequenceKlNats ?? []);
       const found = whole.get(id)?.sequenceKlNats ?? [];
       expect(found).toHaveLength(expected.length);
@@ -232,9 +237,8 @@ describe('a text of several batches', () => {
   }, 120_000);
 
   test('has the same losses when baselines are kept a batch at a time', async () => {
-    const chunks = [...first, ...second];
     const limits = { baselineBytes: 1, groupVariants: 2 };
-    expect(await losses(variants, chunks, limits)).toEqual(await losses(variants, chunks));
+    expect(await losses(some, [...first, ...second], limits)).toEqual(whole);
   }, 120_000);
 });
 
