@@ -288,10 +288,26 @@ export const planFlags: FlagParametersForType<PlanFlags> = {
 export type ProfileFlags = BudgetFlags &
   Pick<
     PlanFlags,
-    'policy' | 'target' | 'preset' | 'lock' | 'floor' | 'couple' | 'schemes' | 'method' | 'samples' | 'search'
+    | 'policy'
+    | 'target'
+    | 'preset'
+    | 'lock'
+    | 'floor'
+    | 'couple'
+    | 'schemes'
+    | 'method'
+    | 'samples'
+    | 'search'
+    | 'encoder'
+    | 'equalize'
+    | 'maxTensorError'
+    | 'protectSuperWeights'
+    | 'protectBits'
+    | 'coverage'
   >;
 
 const { policy, target, preset, lock, floor, couple, schemes, method, samples, search } = planFlags;
+const { encoder, equalize, maxTensorError, protectSuperWeights, protectBits, coverage } = planFlags;
 
 export const profileFlags: FlagParametersForType<ProfileFlags> = {
   ...budgetFlags,
@@ -305,6 +321,12 @@ export const profileFlags: FlagParametersForType<ProfileFlags> = {
   method,
   samples,
   search,
+  encoder,
+  equalize,
+  maxTensorError,
+  protectSuperWeights,
+  protectBits,
+  coverage,
 };
 
 /** What activations can be computed in. */

@@ -10,7 +10,8 @@ export {
   type SerializedError,
 } from '@bitsmith/formats';
 export { adoptCalibration, calibrate, type Calibration } from './calibrate/calibrate.js';
-export { type EncoderMethod, encoderMethods, roundingStatistics } from './encode/feedback/statistics.js';
+export { roundingStatistics } from './encode/feedback/statistics.js';
+export { type EncoderMethod, encoderMethods } from './plan/encoder-name.js';
 export { canLearn, learnRounding } from './encode/learned/learned.js';
 export { EngineHost } from './engine/host.js';
 export type { ScoredEvaluation } from './evaluate/evaluate.js';

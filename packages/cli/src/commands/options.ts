@@ -36,7 +36,8 @@ export function planOptions(
     samples: flags.samples,
     search: flags.search,
     searchTokens: flags.searchTokens,
-    protectSuperWeights: flags.protectSuperWeights,
+    // Not given is not a no: a profile may say yes.
+    protectSuperWeights: flags.protectSuperWeights || undefined,
     protectBits: flags.protectBits,
     coverage: flags.coverage,
     equalize: flags.equalize,

@@ -46,6 +46,7 @@ export async function create(this: CliContext, flags: ProfileCreateFlags, name: 
 
 function profileOf(flags: ProfileCreateFlags): Profile {
   const { about, policy, target, preset, lock, floor, couple, schemes, method, samples, search } = flags;
+  const { encoder, equalize, maxTensorError, protectBits, coverage } = flags;
   const { size, bpw, ratio, memory, context, kvType, maxKl, maxPplIncrease, minCosine } = flags;
   const budget = given({ size, bpw, ratio, memory, context, kvType, maxKl, maxPplIncrease, minCosine });
   return given({
@@ -61,6 +62,12 @@ function profileOf(flags: ProfileCreateFlags): Profile {
     method,
     samples,
     search,
+    encoder,
+    equalize,
+    protectSuperWeights: flags.protectSuperWeights || undefined,
+    coverage,
+    protectBits,
+    maxTensorError,
   }) as Profile;
 }
 

@@ -54,10 +54,14 @@ function withProfile<Options extends PlanOptions>(asked: Options, profile: Profi
     search,
     policy,
     target,
+    protectSuperWeights,
+    coverage,
+    protectBits,
     ...rest
   } = profile;
   // A plan that is given leaves nothing to choose.
-  const choice = isGiven(asked) ? {} : { schemes, couple, search, policy, target };
+  const protection = { protectSuperWeights, coverage, protectBits };
+  const choice = isGiven(asked) ? {} : { schemes, couple, search, policy, target, ...protection };
   const wishes = isGiven(asked) || givenWishes(asked).length > 0 ? {} : { preset, ...wishesOf(budget) };
   return {
     ...asked,

@@ -1,12 +1,9 @@
 /** @file A run's texts and its importance matrix, ready for the model at hand. */
 import { adoptCalibration, calibrate, type Calibration } from '../calibrate/calibrate.js';
-import {
-  type EncoderMethod,
-  refuseUnknownEncoder,
-  roundingStatistics,
-} from '../encode/feedback/statistics.js';
+import { roundingStatistics } from '../encode/feedback/statistics.js';
 import type { SourceModel } from '../model/types.js';
 import { parseSize } from '../plan/budget.js';
+import { type EncoderMethod, refuseUnknownEncoder } from '../plan/encoder-name.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import type { Corpus } from '../text/corpus.js';

@@ -30,6 +30,12 @@ tensors:
 method: gradient
 samples: 8
 search: none
+encoder: feedback+refit
+equalize: 0.5
+protectSuperWeights: true
+coverage: 0.001
+protectBits: 16
+maxTensorError: 0.1
 chunk: 256
 `;
 
@@ -56,6 +62,11 @@ describe('a profile', () => {
     ['budget:\n  maxKl: 0', 'QUALITY_MALFORMED', /line 2: --max-kl 0/],
     ['budget:\n  context: 4096', 'BUDGET_MALFORMED', /line 1: /],
     ['policy: balance', 'POLICY_UNKNOWN', /line 1: expected a policy, found "balance"/],
+    ['encoder: best', 'PROFILE_CONTENT', /line 1: /],
+    ['equalize: 2', 'PROFILE_CONTENT', /line 1: /],
+    ['policy: balanced\nprotectBits: 4', 'PROTECTION_MISSING', /line 2: /],
+    ['protectSuperWeights: true\nprotectBits: 4', 'PROTECT_BITS_INVALID', /line 1: /],
+    ['maxTensorError: -1', 'QUALITY_MALFORMED', /line 1: /],
     ['\ntarget: moon', 'TARGET_UNKNOWN', /line 2: expected a target/],
     ['locks:\n  - attn_v=Q5_K\n  - attn_q=Q9', 'SCHEME_UNKNOWN', /line 3: lock 'attn_q=Q9'/],
     ['locks:\n  - nothing', 'LOCK_MALFORMED', /line 2: /],

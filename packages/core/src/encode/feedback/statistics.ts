@@ -8,6 +8,7 @@ import { hasGraph } from '../../measure/gradients/gradients.js';
 import { gramPlace, measureGrams } from '../../measure/gradients/grams.js';
 import type { GatheredFiles } from '../../measure/gather-files.js';
 import type { SourceModel } from '../../model/types.js';
+import type { EncoderMethod } from '../../plan/encoder-name.js';
 import type { RunContext } from '../../run/context.js';
 import type { Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
@@ -15,14 +16,6 @@ import { spreadChunks, type TokenizedText, tokensOf } from '../../text/tokenize.
 import { gramSizes } from './gram-sizes.js';
 import type { RoundingParameters } from './rounder.js';
 import type { Rounding } from './span-solver.js';
-
-/**
- * `nearest`: the engine's own codes. `feedback`: each weight takes over what the ones before it got wrong. `refit`: codes and scales
- * improved one by one. `learned`: both, and then moved by gradient where that is better, block by block, in the file that is
- * written. `auto`: feedback and refit, where a model's inputs can be measured.
- */
-export const encoderMethods = ['auto', 'nearest', 'feedback', 'refit', 'feedback+refit', 'learned'] as const;
-export type EncoderMethod = (typeof encoderMethods)[number];
 
 export interface RoundingStatistics {
   readonly rounding: Rounding;
@@ -41,16 +34,6 @@ const CHECKED = 5;
 const TOKENS_PER_COLUMN = 24;
 const MOST_TOKENS = 32_768;
 const LEAST_TOKENS = 8192;
-
-/** @throws BitsmithError `ENCODER_UNKNOWN` */
-export function refuseUnknownEncoder(method: string | undefined): void {
-  if (method === undefined || encoderMethods.some((known) => known === method)) return;
-  throw new BitsmithError(
-    'arguments',
-    'ENCODER_UNKNOWN',
-    `expected ${encoderMethods.join(', ')} as --encoder, found '${method}'`,
-  );
-}
 
 /**
  * Measures what `method` needs; null where codes are the nearest: asked for, or `auto` where matrices would take too much.

@@ -7,12 +7,14 @@ import { Document, isMap, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { parseBudget } from '../budget.js';
 import { parseCouplings } from '../coupling.js';
+import { encoderMethods } from '../encoder-name.js';
 import { parseFloor } from '../floors.js';
 import { parseLock } from '../locks.js';
 import { KEEP, unknownScheme } from '../named-scheme.js';
 import { didYouMean, nearestNames } from '../nearest-names.js';
 import { parsePresetName } from '../presets/presets.js';
-import { parseQuality } from '../quality.js';
+import { parseProtection } from '../protection.js';
+import { parseQuality, parseTensorError } from '../quality.js';
 import { parseSchemes } from '../scheme-list.js';
 import { findScheme } from '../schemes.js';
 import { lineOf, type ParsedYaml } from '../yaml-lines.js';
@@ -47,6 +49,12 @@ const schema = z.strictObject({
   method: z.enum(['gradient', 'probe', 'rules']).optional(),
   samples: z.number().int().positive().optional(),
   search: z.enum(['none', 'evolve', 'gradual']).optional(),
+  encoder: z.enum(encoderMethods).optional(),
+  equalize: z.union([z.literal('search'), z.number().min(0).max(1)]).optional(),
+  protectSuperWeights: z.boolean().optional(),
+  coverage: z.number().optional(),
+  protectBits: z.number().optional(),
+  maxTensorError: z.number().optional(),
   chunk: z.number().int().positive().optional(),
 });
 
@@ -165,6 +173,8 @@ function refuseBadValues(profile: Profile, where: (path: readonly string[]) => s
     }
   };
   const { policy, target, preset, budget, locks, floors, schemes, couple, tensors } = profile;
+  const { protectSuperWeights, coverage, protectBits, maxTensorError } = profile;
+  const protection = { protectSuperWeights, coverage, protectBits };
   if (policy !== undefined) checked(['policy'], () => parsePolicy(policy));
   if (target !== undefined) checked(['target'], () => parseTarget(target));
   if (preset !== undefined) checked(['preset'], () => parsePresetName(preset));
@@ -173,6 +183,9 @@ function refuseBadValues(profile: Profile, where: (path: readonly string[]) => s
   floors?.forEach((floor, place) => checked(['floors', String(place)], () => parseFloor(floor)));
   if (schemes !== undefined) checked(['schemes'], () => parseSchemes(schemes));
   if (couple !== undefined) checked(['couple'], () => parseCouplings(couple));
+  const [first] = Object.entries(protection).find(([, value]) => value !== undefined) ?? [];
+  if (first !== undefined) checked([first], () => parseProtection(protection));
+  if (maxTensorError !== undefined) checked(['maxTensorError'], () => parseTensorError(maxTensorError));
   for (const [tensor, scheme] of Object.entries(tensors ?? {}))
     checked(['tensors', tensor], () => refuseUnknownScheme(scheme, tensor));
 }

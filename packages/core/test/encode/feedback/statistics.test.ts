@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { gramSizes } from '../../../src/encode/feedback/gram-sizes.js';
-import { type EncoderMethod, roundingStatistics } from '../../../src/encode/feedback/statistics.js';
+import { roundingStatistics } from '../../../src/encode/feedback/statistics.js';
+import type { EncoderMethod } from '../../../src/plan/encoder-name.js';
 import type { SourceModel } from '../../../src/model/types.js';
 import type { RunContext } from '../../../src/run/context.js';
 import type { TokenizedText } from '../../../src/text/tokenize.js';
