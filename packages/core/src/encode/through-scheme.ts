@@ -34,7 +34,7 @@ export async function throughScheme(
 ): Promise<void> {
   if (statistics !== null && importance !== undefined && canBeRounded(scheme, statistics)) {
     const request = { scheme, values, rows, rowLength, importance };
-    target.set((await roundRows(engine, request, statistics)).values);
+    await roundRows(engine, request, statistics, target);
     return;
   }
   const spec = affineSpec(scheme);

@@ -6,17 +6,22 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import { alignedFloats, ComputeGraph, type Engine } from '@bitsmith/ggml';
+import { inLanes } from '../../run/lanes.js';
 import { SPAN } from './span.js';
 import { inverseOf, type SpanMetric, spanMetric } from './span-metric.js';
+import type { SpanTriangle } from './span-triangle.js';
 
 /** Added to the diagonal, times its mean: text of some thousand tokens does not tell more. */
 const DAMPING = 0.01;
 
+/** Bands that are reduced side by side: lanes that need the factor wait for it anyway. */
+const LANES = 2;
+
 export interface FactoredSpan {
   readonly first: number;
   readonly metric: SpanMetric;
-  /** U_AB for all columns B behind this span A, transposed: [span, columns behind]; null for the last. */
-  readonly push: Float32Array | null;
+  /** U_AB for all spans A before this span B, [A's size, B's size] each, one after the other; null for the first. */
+  readonly pull: Float32Array | null;
 }
 
 export interface GramFactor {
@@ -25,91 +30,80 @@ export interface GramFactor {
 }
 
 /**
- * @param gram [width, width]; becomes work space
+ * @param gram becomes the factor
  * @param name of the tensor, for errors
  * @throws BitsmithError `GRAM_NOT_FINITE`, `GRAM_SINGULAR`
  */
 export async function factorGram(
   engine: Engine,
-  gram: Float32Array,
+  gram: SpanTriangle,
   name: string,
   damping = DAMPING,
 ): Promise<GramFactor> {
-  const width = Math.round(Math.sqrt(gram.length));
-  damp(gram, width, name, damping);
+  const { width } = gram;
+  damp(gram, name, damping);
+  const solved = alignedFloats(SPAN * width);
   const spans: FactoredSpan[] = [];
-  const starts = Array.from({ length: Math.ceil(width / SPAN) }, (_, index) => index * SPAN);
-  const pushes = starts.map((first) => {
-    const behind = width - Math.min(width, first + SPAN);
-    return behind === 0 ? null : alignedFloats((width - behind - first) * behind);
-  });
-  for (const first of starts.toReversed()) {
-    const size = Math.min(SPAN, width - first);
-    const matrix = blockOf(gram, width, first, size);
+  for (let span = gram.spans - 1; span >= 0; span--) {
+    const [first, size] = [gram.firstOf(span), gram.sizeOf(span)];
+    const matrix = Float64Array.from(gram.diagonalBlock(span));
     const inverse = inverseOf(matrix, size);
     if (inverse === null) throw singular(name, first, size);
-    if (first > 0) await eliminate(engine, gram, width, { first, size, inverse }, starts, pushes);
-    spans.unshift({ first, metric: spanMetric(matrix, size), push: pushes[first / SPAN] });
+    if (span > 0) await eliminate(engine, gram, span, inverse, solved.subarray(0, size * first));
+    spans.unshift({ first, metric: spanMetric(matrix, size), pull: span > 0 ? gram.cross(span) : null });
   }
   return { width, spans };
 }
 
-function damp(gram: Float32Array, width: number, name: string, damping: number): void {
+function damp(gram: SpanTriangle, name: string, damping: number): void {
   let trace = 0;
-  for (let i = 0; i < width; i++) trace += gram[i * width + i];
-  if (!gram.every(Number.isFinite)) throw notFinite(name);
+  for (let span = 0; span < gram.spans; span++) {
+    if (!gram.band(span).every(Number.isFinite)) throw notFinite(name);
+    const [size, block] = [gram.sizeOf(span), gram.diagonalBlock(span)];
+    for (let i = 0; i < size; i++) trace += block[i * size + i];
+  }
   // Inputs that were always zero: every error is as good as another, and none is worth more than a neighbour's.
-  const added = trace > 0 ? (damping * trace) / width : 1;
-  for (let i = 0; i < width; i++) gram[i * width + i] += added;
+  const added = trace > 0 ? (damping * trace) / gram.width : 1;
+  for (let span = 0; span < gram.spans; span++) {
+    const [size, block] = [gram.sizeOf(span), gram.diagonalBlock(span)];
+    for (let i = 0; i < size; i++) block[i * size + i] += added;
+  }
 }
 
-function blockOf(gram: Float32Array, width: number, first: number, size: number): Float64Array {
-  const block = new Float64Array(size * size);
-  for (let i = 0; i < size; i++)
-    for (let j = 0; j < size; j++) block[i * size + j] = gram[(first + i) * width + first + j];
-  return block;
-}
-
-interface Eliminated {
-  readonly first: number;
-  readonly size: number;
-  readonly inverse: Float64Array;
-}
-
-/** X = H_AB M_B^-1 for all rows A before the span B goes to their pushes; H_AA becomes H_AA - X H_BA. */
+/** X = M_B^-1 H_BA for all columns A before the span B takes the place of H_BA; H_AA becomes H_AA - H_AB X. */
 async function eliminate(
   engine: Engine,
-  gram: Float32Array,
-  width: number,
-  { first, size, inverse }: Eliminated,
-  starts: readonly number[],
-  pushes: readonly (Float32Array | null)[],
+  gram: SpanTriangle,
+  span: number,
+  inverse: Float64Array,
+  solved: Float32Array,
 ): Promise<void> {
-  const cross = alignedFloats(first * size);
-  for (let i = 0; i < first; i++)
-    cross.set(gram.subarray(i * width + first, i * width + first + size), i * size);
-  const inverted = alignedFloats(size * size);
-  inverted.set(inverse);
-  const solved = alignedFloats(first * size);
-  const explained = alignedFloats(first * first);
-  const graph = new ComputeGraph(engine, 32);
+  const [first, size, cross] = [gram.firstOf(span), gram.sizeOf(span), gram.cross(span)];
+  await inGraph(engine, (graph) => {
+    const m = graph.leaf(Float32Array.from(inverse), size, size);
+    graph.store(graph.multiply(m, graph.leaf(cross, size, first)), solved);
+  });
+  await inLanes(LANES, Array(span).keys(), async (other) => {
+    const [start, band] = [gram.firstOf(other), gram.band(other)];
+    const end = start + SPAN;
+    await inGraph(engine, (graph) => {
+      const x = graph.leaf(solved.subarray(start * size, end * size), size, SPAN);
+      const explained = graph.multiply(x, graph.leaf(cross.subarray(0, end * size), size, end));
+      graph.store(graph.subtract(graph.leaf(band, SPAN, end), explained), band);
+    });
+  });
+  for (let start = 0; start < first; start += SPAN)
+    for (let c = 0; c < size; c++)
+      for (let a = 0; a < SPAN; a++) cross[start * size + c * SPAN + a] = solved[(start + a) * size + c];
+}
+
+async function inGraph(engine: Engine, build: (graph: ComputeGraph) => void): Promise<void> {
+  const graph = new ComputeGraph(engine, 16);
   try {
-    const h = graph.leaf(cross, size, first);
-    const x = graph.multiply(graph.leaf(inverted, size, size), h);
-    graph.store(x, solved);
-    graph.store(graph.multiply(h, x), explained);
+    build(graph);
     await graph.compute();
   } finally {
     graph.dispose();
-  }
-  for (let i = 0; i < first; i++)
-    for (let j = 0; j < first; j++) gram[i * width + j] -= explained[i * first + j];
-  for (const [index, start] of starts.entries()) {
-    const push = pushes[index];
-    if (push === null || start >= first) continue;
-    const behind = first - start - SPAN;
-    for (let column = 0; column < size; column++)
-      for (let k = 0; k < SPAN; k++) push[(behind + column) * SPAN + k] = solved[(start + k) * size + column];
   }
 }
 

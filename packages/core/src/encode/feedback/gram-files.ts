@@ -1,9 +1,10 @@
 /** @file Gram matrices in their files: safetensors with two tensors each, packed correlations (I16) and the diagonal (F32). */
-import { alignedFloats } from '@bitsmith/ggml';
 import { layoutSafetensors, readSafetensors, writeSafetensors } from '@bitsmith/formats';
 import { FileSource } from '../../io/file-source.js';
 import { writeFresh } from '../../io/file-sink.js';
-import { packGram, type PackedGram, unpackGram } from './packed-gram.js';
+import { correlationsBefore, packGram, unpackBand } from './packed-gram.js';
+import { SPAN } from './span.js';
+import { SpanTriangle } from './span-triangle.js';
 
 /** Where a tensor's Gram matrix lies. */
 export interface GramPlace {
@@ -33,33 +34,30 @@ export async function writeGrams(path: string, grams: ReadonlyMap<string, Float3
   );
 }
 
-export async function readPackedGram({ path, name }: GramPlace): Promise<PackedGram> {
+/** Span by span: what is packed is never in memory as a whole. */
+export async function readGram({ path, name }: GramPlace): Promise<SpanTriangle> {
   const source = await FileSource.open(path);
   try {
     const { tensors } = await readSafetensors(source);
     const placeOf = (wanted: string) => tensors.find((tensor) => tensor.name === wanted);
-    const [correlations, diagonal] = [placeOf(name), placeOf(diagonalOf(name))];
-    if (correlations === undefined || diagonal === undefined)
+    const [correlations, entries] = [placeOf(name), placeOf(diagonalOf(name))];
+    if (correlations === undefined || entries === undefined)
       throw new Error(`no Gram matrix of ${name} in ${path}`);
-    const packed = {
-      width: diagonal.byteLength / 4,
-      correlations: new Int16Array(correlations.byteLength / 2),
-      diagonal: new Float32Array(diagonal.byteLength / 4),
-    };
-    await source.readInto(bytesOf(packed.correlations), correlations.offset);
-    await source.readInto(bytesOf(packed.diagonal), diagonal.offset);
-    return packed;
+    const diagonal = new Float32Array(entries.byteLength / 4);
+    await source.readInto(bytesOf(diagonal), entries.offset);
+    const triangle = new SpanTriangle(diagonal.length);
+    const buffer = new Int16Array(SPAN * triangle.width);
+    for (let span = 0; span < triangle.spans; span++) {
+      const first = triangle.firstOf(span);
+      const before = correlationsBefore(first);
+      const rows = buffer.subarray(0, correlationsBefore(first + triangle.sizeOf(span)) - before);
+      await source.readInto(bytesOf(rows), correlations.offset + 2 * before);
+      unpackBand(triangle, span, rows, diagonal);
+    }
+    return triangle;
   } finally {
     await source.close();
   }
-}
-
-/** [row length, row length] */
-export async function readGram(place: GramPlace): Promise<Float32Array> {
-  const packed = await readPackedGram(place);
-  const gram = alignedFloats(packed.width ** 2);
-  unpackGram(packed, gram);
-  return gram;
 }
 
 function bytesOf({ buffer, byteOffset, byteLength }: Int16Array | Float32Array): Uint8Array {

@@ -1,7 +1,6 @@
 /**
- * @file Rows to codes with feedback, span by span: each span is decided under its own metric, and what it gets wrong moves the targets
- * of the spans behind it. In the end every row keeps what loses less on text that neither encoder saw: these codes, or the
- * nearest ones.
+ * @file Rows to codes with feedback, span by span: what the spans before got wrong moves the targets of a span, which is decided under its
+ * own metric. In the end every row keeps what loses less on text that neither encoder saw: these codes, or the nearest ones.
  */
 import {
   type AffineSpec,
@@ -15,7 +14,7 @@ import {
   tensorTypes,
   type TensorType,
 } from '@bitsmith/formats';
-import { ComputeGraph, decodeRows, type Engine } from '@bitsmith/ggml';
+import { ComputeGraph, decodeRows, type Engine, type GraphNode } from '@bitsmith/ggml';
 import { affineSpec } from '../../plan/affine-schemes.js';
 import type { StorageType } from '../../plan/schemes.js';
 import { encodeRows } from '../encode-type.js';
@@ -24,6 +23,8 @@ import { ThreadPool } from '../thread-pool.js';
 import type { RowNumbers } from './affine-cells.js';
 import type { FactoredSpan } from './gram-factor.js';
 import type { TensorStatistics } from './rounder.js';
+import { type SlabMemory, withSlabMemory } from './slab-memory.js';
+import { SPAN } from './span.js';
 import { diagonalOf } from './span-metric.js';
 import type { SpanJob, SpanResult, SpanStorage } from './span-worker.js';
 
@@ -37,23 +38,26 @@ export interface RoundRequest {
   readonly importance: Float32Array;
 }
 
-/** Rows as a scheme stores them, and what they decode to. */
-export interface RoundedRows {
-  readonly values: Float32Array;
-  /** Null for schemes that are no type of ggml's. */
-  readonly bytes: Uint8Array | null;
-  /** Of affine schemes, what is stored. */
-  readonly affine: OpenAffine | null;
-}
-
 /** What dW loses under the Gram matrix of text that no codes were chosen by, a row each. */
 export interface RowLosses {
   readonly kept: Float32Array;
   readonly nearest: Float32Array;
 }
 
-export interface CheckedRows extends RoundedRows {
+/** Rows as a scheme stores them. */
+export interface RoundedRows {
+  /** Null for schemes that are no type of ggml's. */
+  readonly bytes: Uint8Array | null;
+  /** Of affine schemes, what is stored. */
+  readonly affine: OpenAffine | null;
   readonly losses: RowLosses;
+}
+
+/** In the making. */
+interface Rows {
+  readonly values: Float32Array;
+  readonly bytes: Uint8Array | null;
+  readonly affine: OpenAffine | null;
 }
 
 const threads = new ThreadPool<SpanJob, SpanResult>('@bitsmith/core/span-worker');
@@ -64,28 +68,40 @@ export function canBeRounded(scheme: StorageType, { factor }: TensorStatistics):
   return tensorTypes[scheme].blockSize > 1 && factor.spans.length > 1;
 }
 
-/** @throws BitsmithError as `encodeRows` of `@bitsmith/ggml` and `encodeAffine` of `@bitsmith/formats` */
+/**
+ * @param target takes what the codes stand for
+ * @throws BitsmithError as `encodeRows` of `@bitsmith/ggml` and `encodeAffine` of `@bitsmith/formats`
+ */
 export async function roundRows(
   engine: Engine,
   request: RoundRequest,
   statistics: TensorStatistics,
-): Promise<CheckedRows> {
-  const { values, rows, rowLength } = request;
-  const nearest = await nearestRows(engine, request);
-  const rounded = await withFeedback(engine, request, statistics, nearest);
-  const { check } = statistics;
-  const lossOf = (of: Float32Array) => gramRowErrors(engine, values, of, rows, rowLength, check);
-  const [before, after] = [await lossOf(nearest.values), await lossOf(rounded.values)];
+  target?: Float32Array,
+): Promise<RoundedRows> {
+  return withSlabMemory(async (memory) => {
+    const { values, rows, rowLength } = request;
+    const nearest = await nearestRows(engine, request, memory);
+    const rounded = await withFeedback(engine, request, statistics, nearest, memory);
+    const lossOf = (of: Rows) => gramRowErrors(engine, values, of.values, rows, rowLength, statistics.check);
+    const losses = { nearest: await lossOf(nearest), kept: await lossOf(rounded) };
+    keepBetter(nearest, rounded, losses);
+    target?.set(rounded.values);
+    return { bytes: rounded.bytes, affine: rounded.affine, losses };
+  });
+}
+
+/** Rows that lose more than the nearest become these. */
+function keepBetter(nearest: Rows, rounded: Rows, losses: RowLosses): void {
+  const rows = losses.kept.length;
   for (let row = 0; row < rows; row++) {
     // Not a number where a step diverged.
-    if (after[row] <= before[row]) continue;
-    after[row] = before[row];
+    if (losses.kept[row] <= losses.nearest[row]) continue;
+    losses.kept[row] = losses.nearest[row];
     copyRow(nearest.values, rounded.values, row, rows);
     if (nearest.bytes !== null && rounded.bytes !== null) copyRow(nearest.bytes, rounded.bytes, row, rows);
     if (nearest.affine !== null && rounded.affine !== null)
       for (const part of affineParts) copyRow(nearest.affine[part], rounded.affine[part], row, rows);
   }
-  return { ...rounded, losses: { kept: after, nearest: before } };
 }
 
 const affineParts = ['codes', 'scales', 'zeros'] as const;
@@ -100,7 +116,7 @@ function copyRow<Array extends Float32Array | Uint8Array>(
   to.set(from.subarray(row * length, (row + 1) * length), row * length);
 }
 
-interface NearestRows extends RoundedRows {
+interface NearestRows extends Rows {
   /** Of affine rows that are one group each. */
   readonly ofRows: RowNumbers | null;
 }
@@ -108,11 +124,16 @@ interface NearestRows extends RoundedRows {
 async function nearestRows(
   engine: Engine,
   { scheme, values, rows, rowLength, importance }: RoundRequest,
+  memory: SlabMemory,
 ): Promise<NearestRows> {
   const spec = affineSpec(scheme);
   if (spec === undefined) {
-    const encoded = await encodedRows(engine, scheme as TensorType, values, rows, rowLength, importance);
-    return { ...encoded, ofRows: null };
+    const type = scheme as TensorType;
+    const bytes = new Uint8Array(tensorByteLength(type, [rowLength, rows]));
+    await encodeRows(engine, { type, values, rows, rowLength, importance }, bytes);
+    const decoded = memory.nearest(values.length);
+    await decodeRows(engine, { type, bytes, rows, rowLength }, decoded);
+    return { values: decoded, bytes, affine: null, ofRows: null };
   }
   const tensor = encodeAffine({ values, rows, rowLength, importance }, spec);
   const affine = openAffine(tensor);
@@ -123,50 +144,87 @@ async function nearestRows(
   return { values: decodeAffine(tensor), bytes: null, affine, ofRows };
 }
 
-async function encodedRows(
-  engine: Engine,
-  type: TensorType,
-  values: Float32Array,
-  rows: number,
-  rowLength: number,
-  importance: Float32Array,
-): Promise<RoundedRows & { readonly bytes: Uint8Array }> {
-  const bytes = new Uint8Array(tensorByteLength(type, [rowLength, rows]));
-  await encodeRows(engine, { type, values, rows, rowLength, importance }, bytes);
-  const decoded = new Float32Array(values.length);
-  await decodeRows(engine, { type, bytes, rows, rowLength }, decoded);
-  return { values: decoded, bytes, affine: null };
-}
-
 async function withFeedback(
   engine: Engine,
   { scheme, values, rows, rowLength }: RoundRequest,
   { factor, rounding }: TensorStatistics,
   nearest: NearestRows,
-): Promise<RoundedRows> {
-  const targets = values.slice();
+  memory: SlabMemory,
+): Promise<Rows> {
   const result = {
-    values: new Float32Array(values.length),
+    values: memory.kept(values.length),
     bytes: nearest.bytes?.slice() ?? null,
     affine: nearest.affine === null ? null : copyOf(nearest.affine),
   };
+  // A product of one row is summed in another order than one of several.
+  const padded = Math.max(2, rows);
+  const errors = memory.errors(padded * rowLength);
+  const spec = affineSpec(scheme);
   for (const span of factor.spans) {
     const { metric, first } = span;
-    const wanted = columnsOf(targets, rows, rowLength, first, metric.size);
-    const storage = await storageOf(engine, scheme, wanted, rows, span, nearest);
-    const solved = await solvedSpan({ metric, rounding, rows, targets: wanted.slice(), storage });
-    setColumns(result.values, solved.values, rows, first);
-    if (result.bytes !== null && solved.bytes !== null) {
-      const at = first === 0 ? 0 : tensorByteLength(scheme as TensorType, [first]);
-      setColumns(result.bytes, solved.bytes, rows, at);
+    const { size } = metric;
+    // Errors of the span, once it is decided.
+    const targets = errors.subarray(first * padded, (first + size) * padded);
+    const moved = memory.moved(padded).subarray(0, size * padded);
+    if (rounding.feedback) await pullErrors(engine, span, errors, padded, moved);
+    const moves = rounding.feedback && span.pull !== null ? moved : null;
+    setTargets(targets, values, moves, { rows, rowLength, first, size });
+    const place = { values: result.values, rowLength, first };
+    const begun = await storageOf(
+      engine,
+      scheme,
+      targets.subarray(0, rows * size),
+      rows,
+      span,
+      nearest,
+      memory,
+    );
+    if (begun.kind === 'codebook') setDecided(place, begun.values, targets, rows);
+    else {
+      const solved = await threads.run({ metric, rounding, rows, targets, place, storage: begun }, []);
+      if (spec !== undefined && result.affine !== null && solved.affine !== null)
+        setSpan(result.affine, solved.affine, spec, rows, first);
     }
-    const spec = affineSpec(scheme);
-    if (spec !== undefined && result.affine !== null && solved.affine !== null)
-      setSpan(result.affine, solved.affine, spec, rows, first);
-    if (rounding.feedback && span.push !== null)
-      await pushErrors(engine, span, wanted, solved.values, targets, rows);
+    if (result.bytes !== null && begun.kind !== 'affine')
+      setColumns(result.bytes, begun.bytes, rows, tensorByteLength(scheme as TensorType, [first]));
   }
   return result;
+}
+
+interface SpanPlace {
+  readonly rows: number;
+  readonly rowLength: number;
+  readonly first: number;
+  readonly size: number;
+}
+
+/** Weights of a span, moved by what the spans before it got wrong. */
+function setTargets(
+  targets: Float32Array,
+  values: Float32Array,
+  moved: Float32Array | null,
+  { rows, rowLength, first, size }: SpanPlace,
+): void {
+  for (let row = 0; row < rows; row++) {
+    const at = row * rowLength + first;
+    targets.set(values.subarray(at, at + size), row * size);
+  }
+  // Of the row that only makes two of one.
+  targets.fill(0, rows * size);
+  if (moved !== null) for (let i = 0; i < rows * size; i++) targets[i] += moved[i];
+}
+
+/** Takes over what codes stand for, and leaves what they got wrong. */
+function setDecided(
+  { values, rowLength, first }: SpanJob['place'],
+  decided: Float32Array,
+  targets: Float32Array,
+  rows: number,
+): void {
+  const size = decided.length / rows;
+  for (let row = 0; row < rows; row++)
+    values.set(decided.subarray(row * size, (row + 1) * size), row * rowLength + first);
+  for (let i = 0; i < decided.length; i++) targets[i] -= decided[i];
 }
 
 function copyOf({ codes, scales, zeros }: OpenAffine): OpenAffine {
@@ -187,71 +245,59 @@ function setSpan(
   setColumns(target.zeros, span.zeros, rows, group);
 }
 
-/** What a span begins with. Codes of codebooks are chosen by the engine for the moved targets, and stay. */
+/** Codes of codebooks, which the engine chooses for the moved targets, and which stay. */
+interface CodebookSpan {
+  readonly kind: 'codebook';
+  readonly bytes: Uint8Array;
+  readonly values: Float32Array;
+}
+
+/** What a span begins with. */
 async function storageOf(
   engine: Engine,
   scheme: StorageType,
-  wanted: Float32Array,
+  targets: Float32Array,
   rows: number,
   { metric }: FactoredSpan,
   { ofRows }: NearestRows,
-): Promise<SpanStorage | RoundedRows> {
+  memory: SlabMemory,
+): Promise<SpanStorage | CodebookSpan> {
   const spec = affineSpec(scheme);
   if (spec !== undefined) return { kind: 'affine', spec, ofRows };
   const type = scheme as TensorType;
-  const begun = await encodedRows(engine, type, wanted, rows, metric.size, diagonalOf(metric));
-  return blockFormat(type) === null ? begun : { kind: 'blocks', type, bytes: begun.bytes };
+  const { size } = metric;
+  const bytes = memory.codes(tensorByteLength(type, [size, rows]));
+  const request = { type, values: targets, rows, rowLength: size, importance: diagonalOf(metric) };
+  await encodeRows(engine, request, bytes);
+  if (blockFormat(type) !== null) return { kind: 'blocks', type, bytes };
+  const decoded = memory.moved(rows).subarray(0, size * rows);
+  await decodeRows(engine, { type, bytes, rows, rowLength: size }, decoded);
+  return { kind: 'codebook', bytes, values: decoded };
 }
 
-async function solvedSpan(
-  job: Omit<SpanJob, 'storage'> & { readonly storage: SpanStorage | RoundedRows },
-): Promise<RoundedRows> {
-  const { storage } = job;
-  if (!('kind' in storage)) return storage;
-  return threads.run({ ...job, storage }, [job.targets.buffer as ArrayBuffer]);
-}
-
-/** Targets behind the span take over what it got wrong: T += (t - w) U. */
-async function pushErrors(
+/** What the spans before this one got wrong, times what it takes over of that: (t - w) U. */
+async function pullErrors(
   engine: Engine,
-  { first, metric: { size }, push }: FactoredSpan,
-  wanted: Float32Array,
-  solved: Float32Array,
-  targets: Float32Array,
+  { first, metric: { size }, pull }: FactoredSpan,
+  errors: Float32Array,
   rows: number,
+  moved: Float32Array,
 ): Promise<void> {
-  if (push === null) return;
-  const behind = push.length / size;
-  // A product of one row is summed in another order than one of several.
-  const padded = Math.max(2, rows);
-  const errors = new Float32Array(padded * size);
-  for (let i = 0; i < wanted.length; i++) errors[i] = wanted[i] - solved[i];
-  const moved = new Float32Array(padded * behind);
-  const graph = new ComputeGraph(engine, 16);
+  if (pull === null) return;
+  const graph = new ComputeGraph(engine, 8 * (1 + first / SPAN));
   try {
-    graph.store(graph.multiply(graph.leaf(push, size, behind), graph.leaf(errors, size, padded)), moved);
+    let sum: GraphNode | null = null;
+    for (let start = 0; start < first; start += SPAN) {
+      const block = graph.leaf(pull.subarray(start * size, (start + SPAN) * size), SPAN, size);
+      const wrong = graph.leaf(errors.subarray(start * rows, (start + SPAN) * rows), SPAN, rows);
+      const part = graph.multiply(block, wrong);
+      sum = sum === null ? part : graph.add(sum, part);
+    }
+    graph.store(sum as GraphNode, moved);
     await graph.compute();
   } finally {
     graph.dispose();
   }
-  const rowLength = targets.length / rows;
-  for (let row = 0; row < rows; row++) {
-    const at = row * rowLength + first + size;
-    for (let j = 0; j < behind; j++) targets[at + j] += moved[row * behind + j];
-  }
-}
-
-function columnsOf(
-  values: Float32Array,
-  rows: number,
-  rowLength: number,
-  first: number,
-  size: number,
-): Float32Array {
-  const columns = new Float32Array(rows * size);
-  for (let row = 0; row < rows; row++)
-    columns.set(values.subarray(row * rowLength + first, row * rowLength + first + size), row * size);
-  return columns;
 }
 
 /** Puts rows of a span at `first` of the whole rows. */

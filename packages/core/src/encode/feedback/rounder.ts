@@ -6,6 +6,7 @@ import type { Engine } from '@bitsmith/ggml';
 import { factorGram, type GramFactor } from './gram-factor.js';
 import { type GramPlace, readGram } from './gram-files.js';
 import type { Rounding } from './span-solver.js';
+import { type SpanTriangle, triangleFloats } from './span-triangle.js';
 
 /** What a task is told of it. */
 export interface RoundingParameters {
@@ -16,8 +17,8 @@ export interface RoundingParameters {
 
 export interface TensorStatistics {
   readonly factor: GramFactor;
-  /** Gram matrix of text that the factor was not made of: [row length, row length] */
-  readonly check: Float32Array;
+  /** Gram matrix of text that the factor was not made of. */
+  readonly check: SpanTriangle;
   readonly rounding: Rounding;
 }
 
@@ -75,10 +76,10 @@ export class Rounder {
   }
 }
 
-function bytesOf({ factor, check }: TensorStatistics): number {
+function bytesOf({ factor }: TensorStatistics): number {
   return factor.spans.reduce(
-    (sum, { metric, push }) =>
-      sum + metric.matrix.byteLength + metric.feedback.byteLength + (push?.byteLength ?? 0),
-    check.byteLength,
+    (sum, { metric }) => sum + metric.matrix.byteLength + metric.feedback.byteLength,
+    // Factor and check.
+    2 * 4 * triangleFloats(factor.width),
   );
 }

@@ -29,19 +29,24 @@ export type SpanStorage =
       readonly ofRows: RowNumbers | null;
     };
 
+/** Arrays are shared with the thread that asks. */
 export interface SpanJob {
   readonly metric: SpanMetric;
   readonly rounding: Rounding;
   readonly rows: number;
-  /** [size, rows]; comes back as what the codes stand for. */
+  /** [size, rows]; becomes what the codes get wrong. */
   readonly targets: Float32Array;
+  /** Where what the codes stand for goes: whole rows, and the span's first column in them. */
+  readonly place: {
+    readonly values: Float32Array;
+    readonly rowLength: number;
+    readonly first: number;
+  };
+  /** Of ggml's types, bytes become those of the new codes. */
   readonly storage: SpanStorage;
 }
 
 export interface SpanResult {
-  readonly values: Float32Array;
-  /** Of ggml's types, the encoded rows. */
-  readonly bytes: Uint8Array | null;
   /** Of affine groups, what is stored. */
   readonly affine: OpenAffine | null;
 }
@@ -62,20 +67,22 @@ async function work(job: SpanJob): Promise<Answer<SpanResult>> {
   }
 }
 
-/** Improves every row's codes; `targets` become the values. */
-export async function solveSpans({ metric, rounding, rows, targets, storage }: SpanJob): Promise<SpanResult> {
+/** Improves every row's codes. */
+export async function solveSpans(job: SpanJob): Promise<SpanResult> {
+  const { metric, rounding, rows, targets, place, storage } = job;
   const { size } = metric;
-  const store = openStorage(storage, targets, rows, metric);
+  const store = openStorage(storage, targets.subarray(0, rows * size), rows, metric);
   const solver = new SpanSolver(await memoryOf(metric.stride), metric, store.cells);
   for (let row = 0; row < rows; row++) {
     const target = targets.subarray(row * size, (row + 1) * size);
     store.open(row);
     solver.solve(target, rounding);
     store.close(row);
-    target.set(solver.values);
+    const { values } = solver;
+    place.values.set(values, row * place.rowLength + place.first);
+    for (let j = 0; j < size; j++) target[j] -= values[j];
   }
-  const bytes = storage.kind === 'blocks' ? storage.bytes : null;
-  return { values: targets, bytes, affine: store.affine?.() ?? null };
+  return { affine: store.affine?.() ?? null };
 }
 
 interface OpenStorage {
@@ -118,7 +125,5 @@ function openStorage(
 }
 
 parentPort?.on('message', async (job: SpanJob) => {
-  const answer = await work(job);
-  const moved = 'values' in answer ? [answer.values.buffer as ArrayBuffer] : [];
-  parentPort?.postMessage(answer, moved);
+  parentPort?.postMessage(await work(job));
 });

@@ -16,6 +16,7 @@ import {
   type RoundingParameters,
   type TensorStatistics,
 } from '../../encode/feedback/rounder.js';
+import type { SpanTriangle } from '../../encode/feedback/span-triangle.js';
 import { gramRowErrors } from '../../encode/gram-errors.js';
 import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
@@ -197,7 +198,7 @@ async function gramErrors(
   { rowLength }: StoredTensor,
   { items, values }: Rows,
   decoded: Float32Array,
-  gram: Float32Array,
+  gram: SpanTriangle,
 ): Promise<RowChanges> {
   return { errors: await gramRowErrors(engine, values, decoded, items.length, rowLength, gram) };
 }

@@ -5,6 +5,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { readGram, writeGrams } from '../../../src/encode/feedback/gram-files.js';
 import { CORRELATION_STEPS, packGram, unpackGram } from '../../../src/encode/feedback/packed-gram.js';
+import type { SpanTriangle } from '../../../src/encode/feedback/span-triangle.js';
 
 /** Of some inputs, fewer than the matrix is wide among them. */
 function gramOf(inputs: readonly (readonly number[])[], width: number): Float32Array {
@@ -15,9 +16,19 @@ function gramOf(inputs: readonly (readonly number[])[], width: number): Float32A
 }
 
 function unpacked(gram: Float32Array): Float32Array {
-  const again = new Float32Array(gram.length).fill(Number.NaN);
-  unpackGram(packGram(gram), again);
-  return again;
+  return whole(unpackGram(packGram(gram)));
+}
+
+function whole(triangle: SpanTriangle): Float32Array {
+  const { width } = triangle;
+  const gram = new Float32Array(width * width).fill(Number.NaN);
+  for (let span = 0; span < triangle.spans; span++) {
+    const [first, size, band] = [triangle.firstOf(span), triangle.sizeOf(span), triangle.band(span)];
+    for (let p = 0; p < size; p++)
+      for (let q = 0; q < first + size; q++)
+        gram[(first + p) * width + q] = gram[q * width + first + p] = band[q * size + p];
+  }
+  return gram;
 }
 
 const wideSpread = fc.double({ min: -6, max: 6, noNaN: true }).map((x) => Math.sign(x) * 10 ** Math.abs(x));
@@ -76,10 +87,12 @@ test('files hold two bytes an entry of the triangle, and give back what was pack
     const file = path.join(folder, 'grams.safetensors');
     const grams = new Map([
       ['blk.0.attn_q.weight', gramOf([[1, 2, -3]], 3)],
-      ['blk.0.ffn_down.weight', gramOf([[0.5, 4, 0, 1]], 4)],
+      // More than a span.
+      ['blk.0.ffn_down.weight', gramOf([Array.from({ length: 300 }, (_, i) => Math.sin(i * i))], 300)],
     ]);
     await writeGrams(file, grams);
-    for (const [name, gram] of grams) expect(await readGram({ path: file, name })).toEqual(unpacked(gram));
+    for (const [name, gram] of grams)
+      expect(whole(await readGram({ path: file, name }))).toEqual(unpacked(gram));
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -3,9 +3,11 @@ import { decodeRows, encodeRows } from '@bitsmith/ggml';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { BlockCells } from '../../../src/encode/feedback/block-cells.js';
 import { factorGram } from '../../../src/encode/feedback/gram-factor.js';
-import { roundRows } from '../../../src/encode/feedback/round-rows.js';
+import { packGram, unpackGram } from '../../../src/encode/feedback/packed-gram.js';
+import { type RoundRequest, roundRows } from '../../../src/encode/feedback/round-rows.js';
 import type { TensorStatistics } from '../../../src/encode/feedback/rounder.js';
 import { solveSpans } from '../../../src/encode/feedback/span-worker.js';
+import type { SpanTriangle } from '../../../src/encode/feedback/span-triangle.js';
 import { gramRowErrors } from '../../../src/encode/gram-errors.js';
 import { nativeEngine } from '../../../src/engine/session.js';
 import { affineSpec } from '../../../src/plan/affine-schemes.js';
@@ -45,7 +47,11 @@ beforeAll(async () => {
   const mix = Float64Array.from({ length: WIDTH * 24 }, () => next());
   fit = gramOf(normal(1), mix);
   const check = gramOf(normal(2), mix);
-  statistics = { factor: await factorGram(engine, fit.slice(), 'test'), check, rounding: BOTH };
+  statistics = {
+    factor: await factorGram(engine, spansOf(fit), 'test'),
+    check: spansOf(check),
+    rounding: BOTH,
+  };
   importance = diagonal(fit);
 });
 
@@ -72,6 +78,16 @@ function gramOf(next: () => number, mix: Float64Array): Float32Array {
 
 function diagonal(gram: Float32Array): Float32Array {
   return Float32Array.from({ length: WIDTH }, (_, i) => gram[i * WIDTH + i]);
+}
+
+function spansOf(gram: Float32Array): SpanTriangle {
+  return unpackGram(packGram(gram));
+}
+
+/** Rounded rows, and what they decode to. */
+async function rounded(request: RoundRequest, by = statistics) {
+  const decoded = new Float32Array(request.values.length);
+  return { ...(await roundRows(engine, request, by, decoded)), values: decoded };
 }
 
 /** The largest difference. */
@@ -113,7 +129,7 @@ describe('roundRows', () => {
     '%s: loses no row more than the nearest codes, and all together less',
     async (scheme) => {
       const request = { scheme, values, rows: ROWS, rowLength: WIDTH, importance };
-      const { losses, values: decoded, bytes, affine } = await roundRows(engine, request, statistics);
+      const { losses, values: decoded, bytes, affine } = await rounded(request);
       losses.kept.forEach((loss, row) => expect(loss).toBeLessThanOrEqual(losses.nearest[row]));
       expect(sum(losses.kept)).toBeLessThan((scheme === 'IQ3_S' ? 0.99 : 0.8) * sum(losses.nearest));
       const spec = affineSpec(scheme);
@@ -168,22 +184,21 @@ describe('factorGram', () => {
     for (let i = 0; i < WIDTH; i++) damped[i * WIDTH + i] += (0.01 * trace) / WIDTH;
     const request = { scheme: 'Q4_K', values, rows: ROWS, rowLength: WIDTH, importance } as const;
     // Checked by what it was made of, no row falls back to the nearest codes.
-    const { values: decoded } = await roundRows(engine, request, { ...statistics, check: damped });
-    const whole = sum(await gramRowErrors(engine, values, decoded, ROWS, WIDTH, damped));
+    const { values: decoded } = await rounded(request, { ...statistics, check: spansOf(damped) });
+    const whole = sum(await gramRowErrors(engine, values, decoded, ROWS, WIDTH, spansOf(damped)));
     let spans = 0;
     for (let row = 0; row < ROWS; row++) {
       const errors = Float64Array.from(
         { length: WIDTH },
         (_, j) => values[row * WIDTH + j] - decoded[row * WIDTH + j],
       );
-      for (const { first, metric, push } of statistics.factor.spans) {
+      for (const { first, metric, pull } of statistics.factor.spans) {
         const { size, stride, matrix } = metric;
+        const found = errors.slice(first, first + size);
+        for (let i = 0; pull !== null && i < size; i++)
+          for (let a = 0; a < first; a++) found[i] += errors[a] * pull[i * first + a];
         for (let i = 0; i < size; i++)
-          for (let j = 0; j < size; j++)
-            spans += errors[first + i] * matrix[i * stride + j] * errors[first + j];
-        for (let column = 0; push !== null && column < push.length / size; column++)
-          for (let k = 0; k < size; k++)
-            errors[first + size + column] += errors[first + k] * push[column * size + k];
+          for (let j = 0; j < size; j++) spans += found[i] * matrix[i * stride + j] * found[j];
       }
     }
     expect(spans / whole).toBeCloseTo(1, 3);
@@ -191,17 +206,40 @@ describe('factorGram', () => {
 
   test('inputs that are always zero are damped; what is no number is refused with the tensor named', async () => {
     const dead = new Float32Array(WIDTH * WIDTH);
-    expect((await factorGram(engine, dead, 'blk.0.ffn_up.weight')).spans).toHaveLength(2);
+    expect((await factorGram(engine, spansOf(dead), 'blk.0.ffn_up.weight')).spans).toHaveLength(2);
     const broken = fit.slice();
-    broken[5] = Number.NaN;
-    await expect(factorGram(engine, broken, 'blk.0.ffn_up.weight')).rejects.toMatchObject({
+    broken[5 * WIDTH] = Number.NaN;
+    await expect(factorGram(engine, spansOf(broken), 'blk.0.ffn_up.weight')).rejects.toMatchObject({
       code: 'GRAM_NOT_FINITE',
       message: expect.stringContaining('blk.0.ffn_up.weight') as string,
     });
-    const impossible = fit.map((value, i) => (i % (WIDTH + 1) === 0 ? -value : value));
+    const impossible = spansOf(fit);
+    const block = impossible.diagonalBlock(1);
+    block[1] = block[256] = 1e9;
     await expect(factorGram(engine, impossible, 'blk.0.ffn_up.weight')).rejects.toMatchObject({
       code: 'GRAM_SINGULAR',
     });
+  });
+
+  test('products that its factor makes are those of the whole matrix', async () => {
+    // H = U M U', with U unit upper triangular.
+    const { spans } = await factorGram(engine, spansOf(fit), 'test', 0);
+    const [{ metric: head }, { metric: tail, pull }] = spans;
+    for (const [i, j] of [
+      [0, 0],
+      [3, 200],
+      [255, 17],
+    ]) {
+      const size = Math.sqrt(fit[i * WIDTH + i] * fit[j * WIDTH + j]);
+      expect(entryOf(i, j) / size).toBeCloseTo(fit[i * WIDTH + j] / size, 3);
+    }
+    function entryOf(i: number, j: number): number {
+      let sum = head.matrix[i * head.stride + j];
+      for (let a = 0; a < 256; a++)
+        for (let b = 0; b < 256; b++)
+          sum += pull![a * 256 + i] * tail.matrix[a * tail.stride + b] * pull![b * 256 + j];
+      return sum;
+    }
   });
 });
 
@@ -210,6 +248,8 @@ test('a span of zeros stays zeros', async () => {
   const targets = new Float32Array(metric.size);
   const bytes = new Uint8Array(tensorByteLength('Q4_K', [metric.size]));
   const storage = { kind: 'blocks', type: 'Q4_K', bytes } as const;
-  const solved = await solveSpans({ metric, rounding: BOTH, rows: 1, targets, storage });
-  expect(solved.values.every((value) => value === 0)).toBe(true);
+  const place = { values: new Float32Array(metric.size).fill(1), rowLength: metric.size, first: 0 };
+  await solveSpans({ metric, rounding: BOTH, rows: 1, targets, place, storage });
+  expect(place.values.every((value) => value === 0)).toBe(true);
+  expect(targets.every((value) => value === 0)).toBe(true);
 });
