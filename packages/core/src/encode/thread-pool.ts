@@ -9,6 +9,9 @@ import { deserializeError, type SerializedError } from '@bitsmith/formats';
 /** What a thread answers, or why it cannot. */
 export type Answer<Result> = Result | { readonly error: SerializedError };
 
+/** What short-lived objects of a thread may take: by default it would be 48 MB, of garbage nearly all. */
+const YOUNG_MB = 4;
+
 export class ThreadPool<Job, Result extends object> {
   private readonly entry: string;
   private readonly free: Worker[] = [];
@@ -32,7 +35,9 @@ export class ThreadPool<Job, Result extends object> {
   }
 
   private start(): Worker {
-    const worker = new Worker(createRequire(import.meta.url).resolve(this.entry), { execArgv: [] });
+    const file = createRequire(import.meta.url).resolve(this.entry);
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MB };
+    const worker = new Worker(file, { execArgv: [], resourceLimits });
     worker.unref();
     return worker;
   }

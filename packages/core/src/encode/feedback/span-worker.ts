@@ -125,5 +125,5 @@ function openStorage(
 }
 
 parentPort?.on('message', async (job: SpanJob) => {
-  parentPort?.postMessage(await work(job));
+  parentPort?.postMessage(await work(job), []);
 });
