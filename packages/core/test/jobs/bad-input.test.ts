@@ -14,6 +14,8 @@ import { smallRun, startProgram } from '../support/small-run.js';
 import { onDisk } from '../support/small-disk.js';
 import { temporaryFolder } from '../support/temporary.js';
 
+/** Few schemes and samples: what goes wrong does so whatever there is to choose from. */
+const run = { ...smallRun, schemes: ['Q3_K', 'Q4_K', 'Q6_K'], samples: 4 } as const;
 const root = await temporaryFolder();
 const home = path.join(root, 'home');
 const outputs = path.join(root, 'outputs');
@@ -44,7 +46,7 @@ async function expectRefused(options: Partial<QuantizeOptions>, refusal: Refusal
   const note = (event: RunEvent): void => {
     if (event.type === 'stage-start') begun.push(event.stage);
   };
-  const job = quantize({ ...smallRun, model: source, output, home, ...options });
+  const job = quantize({ ...run, model: source, output, home, ...options });
   const error = await failure(() => runJob(job, note));
   const { kind, code, message = /^/, stages = [] } = refusal;
   expect({ kind: error.kind, code: error.code, begun }).toEqual({ kind, code, begun: stages });
@@ -56,7 +58,7 @@ async function expectRefused(options: Partial<QuantizeOptions>, refusal: Refusal
 describe('a damaged GGUF', () => {
   test.each([0, 3, 4, 23, 24, 1000, 50_000])('cut after %d bytes, inside its header', async (length) => {
     const file = await model.damaged('cut.gguf', (bytes) => bytes.subarray(0, length));
-    const error = await failure(() => runJob(quantize({ ...smallRun, model: file, output, home })));
+    const error = await failure(() => runJob(quantize({ ...run, model: file, output, home })));
     expect(error.kind).toBe('validation');
     expect(error.code).toMatch(/^GGUF_/);
     expect(await readdir(outputs)).toEqual([]);
@@ -79,7 +81,7 @@ describe('a damaged GGUF', () => {
   ];
   test.each(flips)('a bit flipped in its %s', async (_what, offset, code) => {
     const file = await model.damaged('flipped.gguf', (bytes) => void (bytes[offset] ^= 0x40));
-    const error = await failure(() => runJob(quantize({ ...smallRun, model: file, output, home })));
+    const error = await failure(() => runJob(quantize({ ...run, model: file, output, home })));
     expect(error.code).toBe(code);
     expect(await readdir(outputs)).toEqual([]);
   });
@@ -93,9 +95,7 @@ describe('a damaged GGUF', () => {
       const bit = 1 << Math.floor(random() * 8);
       const file = await model.damaged('flipped.gguf', (bytes) => void (bytes[at] ^= bit));
       // An impossible size: what reads as a model is not run, whatever its tokens say by now.
-      const error = await failure(() =>
-        runJob(quantize({ ...smallRun, model: file, output, home, size: 1000 })),
-      );
+      const error = await failure(() => runJob(quantize({ ...run, model: file, output, home, size: 1000 })));
       codes.add(error.code);
     }
     expect(codes).toContain('BUDGET_IMPOSSIBLE');
@@ -120,7 +120,7 @@ describe('weights that no run survives', () => {
   test('too large for every scheme but floats: the tensor is named, with what keeps it', async () => {
     const at = model.placeOf('token_embd.weight', 4000, 3);
     const file = await model.damaged('large.gguf', (bytes) => void bytes.writeUInt16LE(0x7f00, at));
-    const job = quantize({ ...smallRun, model: file, output, home });
+    const job = quantize({ ...run, model: file, output, home });
     const error = await failure(() => runJob(job));
     expect(error).toMatchObject({ kind: 'validation', code: 'WEIGHT_TOO_LARGE' });
     expect(error.message).toMatch(/that \w+ can hold in token_embd\.weight, rows \d+ to \d+/);
@@ -167,14 +167,12 @@ describe('wishes that cannot be met fail before anything is measured', () => {
   });
 
   test('the message names the smallest size that is possible', async () => {
-    const error = await failure(() =>
-      runJob(quantize({ ...smallRun, model: source, output, home, size: 1000 })),
-    );
+    const error = await failure(() => runJob(quantize({ ...run, model: source, output, home, size: 1000 })));
     const smallest = Number(
       /smallest possible is ([\d,]+) bytes/.exec(error.message)?.[1].replaceAll(',', ''),
     );
     expect(smallest).toBeGreaterThan(5_000_000);
-    const next = quantize({ ...smallRun, model: source, output, home, size: smallest });
+    const next = quantize({ ...run, model: source, output, home, size: smallest });
     const begun = await next.next();
     expect(begun.value).toMatchObject({ type: 'stage-start', stage: 'calibrate' });
     await next.return(undefined as never);
@@ -248,7 +246,7 @@ describe('full disks', () => {
   test('under the store, at once or in the middle', { timeout: 120_000 }, async ({ skip }) => {
     for (const megabytes of [1, 20]) {
       const mounted = await onDisk(`size=${megabytes}m`, async (folder) => {
-        const job = quantize({ ...smallRun, model: orator, output, home: path.join(folder, 'home') });
+        const job = quantize({ ...run, model: orator, output, home: path.join(folder, 'home') });
         await expectFailure(() => runJob(job), full.kind, full.code);
       });
       if (!mounted) skip('mounting a disk takes root');
@@ -260,7 +258,7 @@ describe('full disks', () => {
     if (process.platform === 'win32') skip('Windows has no limit on the size of files');
     const place = { home: path.join(root, 'limited'), output };
     const { ended } = startProgram(
-      { ...smallRun, model: orator, ...place },
+      { ...run, model: orator, ...place },
       { shell: 'ulimit -f 4000; exec "$@"' },
     );
     expect((await ended).at(-1)).toMatchObject({ type: 'error', ...full });
@@ -269,7 +267,7 @@ describe('full disks', () => {
 
   test('a store that refuses results in the middle is an error, not the end of the process', async () => {
     const place = path.join(root, 'refusing');
-    const job = quantize({ ...smallRun, model: source, output, home: place });
+    const job = quantize({ ...run, model: source, output, home: place });
     const blocked: Promise<void>[] = [];
     const block = (event: RunEvent): void => {
       if (event.type === 'stage-start' && event.stage === 'measure') {
@@ -297,7 +295,7 @@ describe('too little memory', () => {
       }
     };
     const program = startProgram(
-      { ...smallRun, calibrationTokens: 1024, model: source, home, output },
+      { ...run, calibrationTokens: 1024, model: source, home, output },
       { onLine: ({ type }) => type === 'stage-start' && (starve ??= setInterval(starveEngines, 20)) },
     );
     try {
