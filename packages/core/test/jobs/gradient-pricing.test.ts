@@ -16,7 +16,8 @@ import { temporaryFolder } from '../support/temporary.js';
 const root = await temporaryFolder();
 const model = path.join(root, 'short-model');
 await writeShortModel(model);
-const SAMPLES = 12;
+/** Several groups of them, so that a kill after the first finds others undone. */
+const SAMPLES = 48;
 
 /** All of the model but one block's feed-forward network is locked. */
 const small = {

@@ -38,7 +38,7 @@ const LEAST_TOKENS = 8192;
 /**
  * Measures what `method` needs; null where codes are the nearest: asked for, or `auto` where matrices would take too much.
  * @param memoryBytes what measuring may take; left out: no limit
- * @throws BitsmithError `GRAPH_UNSUPPORTED`, `GRAM_TEXT_SHORT` where the method was asked for by name
+ * @throws BitsmithError `GRAPH_UNSUPPORTED`, `MEMORY_LIMIT`, `GRAM_TEXT_SHORT` where the method was asked for by name
  */
 export async function* roundingStatistics(
   run: RunContext,
@@ -56,26 +56,29 @@ export async function* roundingStatistics(
   }
   if (text.chunks.length < 2) throw tooShort(text);
   try {
-    return yield* measured(run, model, text, method);
+    return yield* measured(run, model, text, method, memoryBytes);
   } catch (error) {
-    // Of some families the engine has the last word: experts, for one.
-    if (method !== 'auto' || !(error instanceof BitsmithError) || error.code !== 'GRAPH_UNSUPPORTED')
+    // The engine has the last word: on experts, for one, and on a limit of memory.
+    if (method !== 'auto' || !(error instanceof BitsmithError) || !withoutStatistics.has(error.code))
       throw error;
     yield { type: 'note', level: 'info', message: `Nearest codes instead of feedback: ${error.message}` };
     return null;
   }
 }
 
+const withoutStatistics: ReadonlySet<string> = new Set(['GRAPH_UNSUPPORTED', 'MEMORY_LIMIT']);
+
 async function* measured(
   run: RunContext,
   model: SourceModel,
   text: TokenizedText,
   method: EncoderMethod,
+  memoryBytes: number | undefined,
 ): Work<RoundingStatistics> {
   const parts = partsOf(model, text);
   return yield* stage('calibrate', `inputs that move together, on ${text.name}`, async function* () {
-    const fit = yield* measureGrams(run, model, parts.fit);
-    const check = yield* measureGrams(run, model, parts.check);
+    const fit = yield* measureGrams(run, model, parts.fit, memoryBytes);
+    const check = yield* measureGrams(run, model, parts.check, memoryBytes);
     const result = { rounding: roundingOf(method), learned: method === 'learned', fit, check };
     const [fitted, checked] = [parts.fit, parts.check].map((part) => tokensOf(part).toLocaleString('en'));
     const summary = `how inputs move together: ${fitted} tokens, and ${checked} to check by`;
@@ -137,8 +140,8 @@ export function roundingParameters(
   if (rounding === undefined || rounding === null) return null;
   const { fit, check } = rounding;
   const places = model.tensors.flatMap(({ name }) => {
-    const place = gramPlace(model, fit, name);
-    const other = gramPlace(model, check, name);
+    const place = gramPlace(fit, name);
+    const other = gramPlace(check, name);
     return place === null || other === null ? [] : [[name, { fit: place, check: other }] as const];
   });
   return { rounding: rounding.rounding, grams: Object.fromEntries(places) };

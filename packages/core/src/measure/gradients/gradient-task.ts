@@ -1,11 +1,12 @@
 /** @file In the engine: squared gradients of whole sequences, a file each, within a limit of memory that is settled before it is taken. */
-import { BitsmithError, readGguf } from '@bitsmith/formats';
+import { readGguf } from '@bitsmith/formats';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { FileSource } from '../../io/file-source.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { writeGradients } from '../transformer/fisher-file.js';
 import type { PassSettings, Sequence } from '../transformer/blocks.js';
+import { openWithin, type PassMemory } from '../transformer/pass-within.js';
 import { type PassSeconds, SequencePass } from '../transformer/sequence-gradients.js';
 import { readTransformerShape, type TransformerShape } from '../transformer/shape.js';
 
@@ -26,12 +27,7 @@ export type GradientTask = TaskType<
     /** Where activations go that memory has no room for. */
     readonly scratchPath: string;
   },
-  | {
-      readonly type: 'memory';
-      readonly predictedBytes: number;
-      readonly onDisk: boolean;
-      readonly lanes: number;
-    }
+  | ({ readonly type: 'memory' } & PassMemory)
   | { readonly type: 'sequence'; readonly index: number }
   | ({ readonly type: 'seconds' } & Readonly<PassSeconds>),
   null
@@ -64,9 +60,20 @@ export const runGradient: TaskHandler<GradientTask> = async (parameters, report,
       lanes: settings.threads,
       scratchPath: null,
     };
-    const pass = await openWithin(roomy, parameters, report);
+    const size = groupSize(roomy);
+    const sequences = Math.min(parameters.sequences.length, size);
+    const pass = await openWithin(
+      (lanes) => SequencePass.open({ ...roomy, lanes }),
+      {
+        ...parameters,
+        threads: settings.threads,
+        sequences,
+        streamBytes: sequences * 4 * model.width * positions * model.blocks.length,
+        otherwise: '--method rtn, which runs on the mapped file.',
+      },
+      (memory) => report({ type: 'memory', ...memory }),
+    );
     try {
-      const size = groupSize(roomy);
       for (let first = 0; first < parameters.sequences.length; first += size) {
         const group = parameters.sequences.slice(first, first + size);
         const found = await pass.run(group.map(({ index, tokens }): Sequence => ({ index, tokens })));
@@ -94,43 +101,4 @@ export async function shapeOf(path: string, files: WeightFiles): Promise<Transfo
   } finally {
     await source.close();
   }
-}
-
-/** What graphs' own structs and small objects of JavaScript take besides. */
-const OVERHEAD_BYTES = 8 * 2 ** 20;
-
-/** The roomiest way that fits: all lanes and activations in memory, then on disk, then with one lane. */
-async function openWithin(
-  settings: PassSettings,
-  { memoryBytes, scratchPath, sequences }: GradientTask['parameters'],
-  report: (event: GradientTask['event']) => void,
-): Promise<SequencePass> {
-  const { model, positions } = settings;
-  const group = Math.min(sequences.length, groupSize(settings));
-  const stream = 4 * model.width * positions;
-  let needed = 0;
-  for (const lanes of new Set([settings.lanes, 1])) {
-    const pass = await SequencePass.open({ ...settings, lanes });
-    const fixed = OVERHEAD_BYTES + pass.byteLength + group * pass.sequenceBytes;
-    const activations = group * stream * model.blocks.length;
-    for (const onDisk of [false, true]) {
-      needed = fixed + (onDisk ? 0 : activations);
-      if (memoryBytes !== null && needed > memoryBytes) continue;
-      report({ type: 'memory', predictedBytes: needed, onDisk, lanes });
-      return onDisk ? pass.withScratch(scratchPath) : pass;
-    }
-    pass.dispose();
-  }
-  throw new BitsmithError(
-    'resources',
-    'MEMORY_LIMIT',
-    `expected room for one block of the model and its work, ${megabytes(needed)}, found a limit of ${megabytes(memoryBytes ?? 0)}`,
-    {
-      suggestion: `Use --work-memory ${Math.ceil(needed / 1e6)}MB or more, a shorter --chunk, or --method rtn, which runs on the mapped file.`,
-    },
-  );
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.ceil(bytes / 1e6)} MB`;
 }

@@ -12,6 +12,7 @@ import { refuseTooManySamples, tokensHash, type TokenizedText } from '../../text
 import { spreadOrder } from '../../text/spread-order.js';
 import { gatherFiles, type GatheredFiles } from '../gather-files.js';
 import { firstScoredPosition } from '../scored-positions.js';
+import { describeMemory } from '../transformer/pass-within.js';
 import { graphArchitectures } from '../transformer/shape.js';
 
 /** Backward passes unless told: more lower the error of prices, which is about 5 % a tensor then. */
@@ -88,7 +89,8 @@ export async function* measureGradients(
               return;
             }
             if (event.type === 'memory') memoryBytes = event.predictedBytes;
-            const message = event.type === 'memory' ? describeMemory(event) : describeSeconds(event);
+            const message =
+              event.type === 'memory' ? describeMemory('gradients', event) : describeSeconds(event);
             emit({ type: 'note', level: 'verbose', message });
           },
         },
@@ -100,11 +102,6 @@ export async function* measureGradients(
 function describeSeconds(event: { forward: number; head: number; backward: number }): string {
   const [forward, head, backward] = [event.forward, event.head, event.backward].map((s) => s.toFixed(2));
   return `gradients took ${forward} s forward, ${head} s at the head, ${backward} s backward with every block rebuilt`;
-}
-
-function describeMemory(event: { predictedBytes: number; onDisk: boolean; lanes: number }): string {
-  const place = event.onDisk ? 'activations on disk' : 'activations in memory';
-  return `gradients take ${Math.ceil(event.predictedBytes / 1e6)} MB on ${event.lanes} threads, ${place}`;
 }
 
 /** `gradients of 4,096 tokens in 86 MB` */

@@ -7,6 +7,7 @@ import { WeightFiles } from '../../model/weight-files.js';
 import { shapeOf } from './gradient-task.js';
 import { blockTensorName } from '../transformer/block-weights.js';
 import { GramPass } from '../transformer/gram-pass.js';
+import { openWithin, type PassMemory } from '../transformer/pass-within.js';
 
 export type GramTask = TaskType<
   {
@@ -15,12 +16,14 @@ export type GramTask = TaskType<
     readonly sequences: readonly Int32Array[];
     /** Of the labels that are drawn. */
     readonly seed: number;
+    /** Bytes that the pass may take; null: no limit. */
+    readonly memoryBytes: number | null;
     /** Where streams go that memory has no room for. */
     readonly scratchPath: string;
     /** Files of the blocks in order, and last of the two ends; null where it is there already. */
     readonly outputs: readonly (string | null)[];
   },
-  { readonly index: number },
+  { readonly type: 'block'; readonly index: number } | ({ readonly type: 'memory' } & PassMemory),
   null
 >;
 
@@ -29,26 +32,28 @@ export const runGrams: TaskHandler<GramTask> = async (parameters, report, settin
   const files = await WeightFiles.open(parameters.files);
   try {
     const model = await shapeOf(parameters.files[0], files);
-    const { positions, outputs } = parameters;
-    const streams = streamBytes(model.width, model.blocks.length, positions * parameters.sequences.length);
-    const pass = await GramPass.open({
-      engine,
-      files,
-      model,
-      positions,
-      lanes: settings.threads,
-      seed: parameters.seed,
-      firstScored: 0,
-      scratchPath: streams > KEPT_STREAMS_BYTES ? parameters.scratchPath : null,
-    });
+    const { positions, outputs, seed, sequences: texts } = parameters;
+    const all = { engine, files, model, positions, seed, firstScored: 0, scratchPath: null };
+    const pass = await openWithin(
+      (lanes) => GramPass.open({ ...all, lanes }),
+      {
+        ...parameters,
+        threads: settings.threads,
+        sequences: texts.length,
+        streamBytes: streamBytes(model.width, model.blocks.length, positions * texts.length),
+        keptBytes: KEPT_STREAMS_BYTES,
+        otherwise: '--encoder nearest, which needs no statistics.',
+      },
+      (memory) => report({ type: 'memory', ...memory }),
+    );
     try {
-      const sequences = parameters.sequences.map((tokens, index) => ({ index, tokens }));
+      const sequences = texts.map((tokens, index) => ({ index, tokens }));
       await pass.run(sequences, async (block, grams) => {
         const index = block ?? model.blocks.length;
         const output = outputs[index];
         if (output === null || output === undefined) return;
         await writeGrams(output, namedBy(block, grams));
-        report({ index });
+        report({ type: 'block', index });
       });
     } finally {
       pass.dispose();

@@ -10,14 +10,21 @@ import type { TaskIdentity } from '../../run/store.js';
 import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
 import { gatherFiles, type GatheredFiles } from '../gather-files.js';
 import type { GramPlace } from '../../encode/feedback/gram-files.js';
+import { blockTensorName } from '../transformer/block-weights.js';
 import { EMBEDDING } from '../transformer/embedding.js';
 import { gramPartOf } from '../transformer/gram.js';
+import { describeMemory } from '../transformer/pass-within.js';
 
-/** Measures the Gram matrices of all matrices' inputs over the chunks of the text: a file a block in order, and last that of the two ends. */
+/**
+ * Measures the Gram matrices of all matrices' inputs over the chunks of the text: a file a block in order, and last that of the two ends.
+ * @param memoryBytes what that may take; left out: no limit
+ * @throws BitsmithError `GRAPH_UNSUPPORTED`, `MEMORY_LIMIT`, `ACTIVATION_NOT_FINITE`
+ */
 export async function* measureGrams(
   run: RunContext,
   model: SourceModel,
   text: TokenizedText,
+  memoryBytes?: number,
 ): AsyncGenerator<RunEvent, GatheredFiles, void> {
   const blocks = 1 + Math.max(...model.tensors.map(({ block }) => block ?? -1));
   const hash = tokensHash(text);
@@ -38,7 +45,7 @@ export async function* measureGrams(
     taskOf,
     extension: 'safetensors',
     label: 'Gram matrices',
-    work: ({ outputs, scratch, finished }) =>
+    work: ({ outputs, scratch, finished, emit }) =>
       run.engine.run(
         'grams',
         {
@@ -46,27 +53,28 @@ export async function* measureGrams(
           positions: text.contextTokens,
           sequences: text.chunks,
           seed: run.seed,
+          memoryBytes: memoryBytes ?? null,
           scratchPath: scratch('activations'),
           outputs: parts.map((part) => outputs.get(part) ?? null),
         },
-        { signal: run.signal, onEvent: ({ index }) => finished(index) },
+        {
+          signal: run.signal,
+          onEvent: (event) => {
+            if (event.type === 'block') finished(event.index);
+            else emit({ type: 'note', level: 'verbose', message: describeMemory('Gram matrices', event) });
+          },
+        },
       ),
   });
 }
 
 /** Where the Gram matrix of a tensor's inputs lies; null for one that is no matrix. */
-export function gramPlace(model: SourceModel, { paths }: GatheredFiles, tensor: string): GramPlace | null {
-  const names = new Set(model.tensors.map(({ name }) => name));
+export function gramPlace({ paths }: GatheredFiles, tensor: string): GramPlace | null {
   if (tensor === 'output.weight' || tensor === EMBEDDING)
     return { path: paths[paths.length - 1], name: tensor };
   const parts = /^blk\.(\d+)\.(\w+)\.weight$/.exec(tensor);
   if (parts === null) return null;
   const [, block, part] = parts;
-  const full = (name: string): string => `blk.${block}.${name}.weight`;
-  // The first of a block's readers, in the order in which its graph multiplies, gives the matrix its name.
-  const kept = new Set(
-    ['attn_qkv', 'attn_q', 'attn_output', 'ffn_up', 'ffn_down'].filter((name) => names.has(full(name))),
-  );
-  const owner = gramPartOf(part, (name) => kept.has(name));
-  return owner === null ? null : { path: paths[Number(block)], name: full(owner) };
+  const owner = gramPartOf(part);
+  return owner === null ? null : { path: paths[Number(block)], name: blockTensorName(Number(block), owner) };
 }

@@ -57,7 +57,7 @@ export async function* gradientPrices(
           gradientPaths: gradients.paths,
           labels: gradients.labels,
           sampleWeights: SAMPLE_WEIGHTS,
-          grams: grams === null ? null : placesOf(model, grams, missing),
+          grams: grams === null ? null : placesOf(grams, missing),
           tensors: byTensor(missing),
         },
         {
@@ -75,13 +75,9 @@ export async function* gradientPrices(
   return { values, cached: gathered.cached };
 }
 
-function placesOf(
-  model: SourceModel,
-  grams: GatheredFiles,
-  pairs: readonly Pair[],
-): Record<string, GramPlace> {
+function placesOf(grams: GatheredFiles, pairs: readonly Pair[]): Record<string, GramPlace> {
   // An embedding has outputs only where it is the head as well, and its matrix is of both.
   const matrices = pairs.filter(({ tensor }) => tensor !== EMBEDDING);
-  const places = matrices.map(({ tensor }) => [tensor, gramPlace(model, grams, tensor)] as const);
+  const places = matrices.map(({ tensor }) => [tensor, gramPlace(grams, tensor)] as const);
   return Object.fromEntries(places.filter((entry): entry is [string, GramPlace] => entry[1] !== null));
 }

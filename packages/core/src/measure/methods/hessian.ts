@@ -20,7 +20,7 @@ export async function* hessianScores(input: MethodInput): Work<Score[]> {
   return yield* stage('measure', `Gram matrices and gradients on ${text.name}`, async function* () {
     const samples = input.samples ?? defaultSamples(text);
     const gradients = yield* measureGradients(run, model, text, { samples, memoryBytes: input.memoryBytes });
-    const grams = yield* measureGrams(run, model, spreadSamples(text, samples));
+    const grams = yield* measureGrams(run, model, spreadSamples(text, samples), input.memoryBytes);
     const prices = yield* gradientPrices(run, model, calibration, gradients, wanted, grams);
     const scores = scoresOfPrices('hessian', wanted, prices.values);
     const tokens = samples * text.contextTokens;

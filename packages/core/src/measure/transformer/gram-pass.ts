@@ -8,7 +8,7 @@ import { Activations } from './activations.js';
 import type { BlockLane, WeighedInput } from './block-lane.js';
 import { Blocks, notFinite, type PassSettings, type Sequence } from './blocks.js';
 import { EMBEDDING, EmbeddingRows } from './embedding.js';
-import { GramSum } from './gram.js';
+import { gramPartOf, GramSum } from './gram.js';
 import { Head } from './head.js';
 
 /** Sequences whose inputs are summed at once. */
@@ -32,6 +32,29 @@ export class GramPass {
 
   static async open(settings: PassSettings): Promise<GramPass> {
     return new GramPass(settings, await Blocks.open(settings), await Head.open(settings));
+  }
+
+  /** Bytes of weights, lanes, head and the sums of a block and the ends: everything but the sequences' own streams. */
+  get byteLength(): number {
+    const { positions } = this.settings;
+    const widths = [...this.blocks.weights.matrices]
+      .filter(([part]) => gramPartOf(part) === part)
+      .map(([, { shape }]) => shape[0]);
+    const ends = [this.settings.model.width, this.settings.model.width];
+    return [...widths, ...ends].reduce(
+      (sum, width) => sum + GramSum.byteLength(width, positions * GRAM_SEQUENCES),
+      this.blocks.byteLength + this.head.byteLength,
+    );
+  }
+
+  /** Bytes of one sequence's stream. */
+  get sequenceBytes(): number {
+    return 4 * this.settings.model.width * this.settings.positions;
+  }
+
+  /** The same pass, with kept streams in a file. */
+  withScratch(scratchPath: string): GramPass {
+    return new GramPass({ ...this.settings, scratchPath }, this.blocks, this.head);
   }
 
   /**

@@ -6,18 +6,16 @@
  */
 import { alignedFloats, ComputeGraph, type Engine } from '@bitsmith/ggml';
 
-/** Which matrix's Gram matrix a part of a block shares. */
-const readers: Readonly<Record<string, readonly string[]>> = {
-  attn_q: ['attn_k', 'attn_v'],
-  ffn_up: ['ffn_gate'],
-  ffn_gate: ['ffn_up'],
-};
+/** The first of a block's readers of each input, in the order in which its graph multiplies, gives the matrix its name. */
+const owners: ReadonlySet<string> = new Set(['attn_qkv', 'attn_q', 'attn_output', 'ffn_up', 'ffn_down']);
 
-/** The part under whose name the Gram matrix of `part` is kept, among those that are. */
-export function gramPartOf(part: string, kept: (name: string) => boolean): string | null {
-  if (kept(part)) return part;
-  const owner = Object.entries(readers).find(([name, others]) => others.includes(part) && kept(name));
-  return owner?.[0] ?? null;
+/** Those that read what another one reads. */
+const sharers: Readonly<Record<string, string>> = { attn_k: 'attn_q', attn_v: 'attn_q', ffn_gate: 'ffn_up' };
+
+/** The part of a block under whose name the Gram matrix of `part` is kept; null for what is no matrix. */
+export function gramPartOf(part: string): string | null {
+  const owner = sharers[part] ?? part;
+  return owners.has(owner) ? owner : null;
 }
 
 /** Adds up w x x' of one input, a batch of sequences at a time. */
@@ -41,6 +39,11 @@ export class GramSum {
     const x = this.graph.transpose(this.graph.leaf(this.batch, width, positions));
     const sum = this.graph.leaf(this.sum, width, width);
     this.graph.store(this.graph.add(sum, this.graph.multiply(x, x)), this.sum);
+  }
+
+  /** Bytes of a sum, of the batch that is added, and of the graph that does it. */
+  static byteLength(width: number, positions: number): number {
+    return 4 * (3 * width * width + 2 * width * positions);
   }
 
   /** Puts a sequence's inputs, [width, positions], at its place in the batch. @param weights one a position */

@@ -1,8 +1,11 @@
 import path from 'node:path';
 import { loadEngine } from '@bitsmith/ggml';
 import { expect, test } from 'vitest';
+import { GramPass } from '../../../src/measure/transformer/gram-pass.js';
 import { InputPass } from '../../../src/measure/transformer/input-pass.js';
 import type { Sequence } from '../../../src/measure/transformer/blocks.js';
+import { openWithin, type PassMemory } from '../../../src/measure/transformer/pass-within.js';
+import { expectFailure } from '../../support/errors.js';
 import { temporaryFolder } from '../../support/temporary.js';
 import { openGramPass, openPass, tinyPassSettings } from '../../support/tiny-pass.js';
 import {
@@ -111,6 +114,34 @@ test('the same bits on any lanes, with streams in memory or on disk', async () =
   expect(await gramsOf(file, sequences, { lanes: 3, scratchPath: path.join(folder, 'streams') })).toEqual(
     grams,
   );
+});
+
+test('a limit of memory is met by streams on disk and by fewer lanes, else refused', async () => {
+  const family = 'llama with biases, stretched';
+  const file = await modelOf(family);
+  await using opened = await tinyPassSettings(engine, file, { positions: POSITIONS });
+  const { settings } = opened;
+  const found: PassMemory[] = [];
+  const streamBytes = 2 ** 20;
+  const within = async (memoryBytes: number | null, keptBytes?: number): Promise<PassMemory | undefined> => {
+    const room = { threads: 3, memoryBytes, sequences: 5, streamBytes, keptBytes, otherwise: 'nothing.' };
+    const pass = await openWithin(
+      (lanes) => GramPass.open({ ...settings, lanes }),
+      { ...room, scratchPath: path.join(folder, 'scratch') },
+      (memory) => found.push(memory),
+    );
+    pass.dispose();
+    return found.at(-1);
+  };
+  const roomy = (await within(null)) as PassMemory;
+  expect(roomy).toMatchObject({ onDisk: false, lanes: 3 });
+  expect(await within(null, streamBytes - 1)).toMatchObject({ onDisk: true, lanes: 3 });
+  const onDisk = (await within(roomy.predictedBytes - 1)) as PassMemory;
+  expect(onDisk).toMatchObject({ onDisk: true, lanes: 3 });
+  expect(roomy.predictedBytes - onDisk.predictedBytes).toBe(streamBytes);
+  const oneLane = (await within(onDisk.predictedBytes - streamBytes / 2)) as PassMemory;
+  expect(oneLane.lanes).toBe(1);
+  await expectFailure(() => within(1e6), 'resources', 'MEMORY_LIMIT', /room for one block/);
 });
 
 test('nothing labelled, nothing known: zeros, no numbers from nowhere', async () => {
