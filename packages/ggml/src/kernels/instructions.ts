@@ -112,6 +112,8 @@ export const f32 = {
   sub: binary<'f32', 'f32'>('f32', 0x93),
   mul: binary<'f32', 'f32'>('f32', 0x94),
   div: binary<'f32', 'f32'>('f32', 0x95),
+  min: binary<'f32', 'f32'>('f32', 0x96),
+  max: binary<'f32', 'f32'>('f32', 0x97),
   fromI32: unary<'i32', 'f32'>('f32', 0xb2),
   ofBits: unary<'i32', 'f32'>('f32', 0xbe),
   load: load('f32', 0x2a),

@@ -3,7 +3,8 @@
  * of two vectors, a matrix times a vector. Everything lies in one memory, rows padded with zeros to whole strides; sums are
  * taken in a fixed order.
  */
-import { f32, f32x4, i32, type Statement, v128, type V128 } from './instructions.js';
+import { f32, f32x4, i32, i8x16, type Statement, v128, type V128 } from './instructions.js';
+import { makeDecide, makeSweep } from './span-codes.js';
 import { PAGE_BYTES } from './layout.js';
 import { type WasmMemory, wasmRuntime } from './runtime.js';
 import { assemble, give, type Local, loop, WasmFunction } from './wasm.js';
@@ -16,8 +17,17 @@ export interface SpanAlgebra {
   readonly memory: WasmMemory;
   /** target += factor * row; places are bytes from the memory's start, lengths are in bytes. */
   addRow(target: number, row: number, byteLength: number, factor: number): void;
+  /** target += factors[0] * row 0 + factors[1] * row 1 ...; rows come in fours, those that are too many with factors of zero. */
+  addRows(
+    target: number,
+    matrix: number,
+    factors: number,
+    rows: number,
+    rowBytes: number,
+    strideBytes: number,
+  ): void;
   product(a: number, b: number, byteLength: number): number;
-  /** target[i] = row i of the matrix, `rowBytes` of every `strideBytes`, times the vector. */
+  /** target[i] = row i of the matrix, `rowBytes` of every `strideBytes`, times the vector; rows come in fours. */
   multiply(
     matrix: number,
     vector: number,
@@ -26,22 +36,58 @@ export interface SpanAlgebra {
     rowBytes: number,
     strideBytes: number,
   ): void;
+  /**
+   * Decides codes in an order, each weight with what it takes over of the errors before it; the loss is the sum of `pivots` times squares
+   * of what is left.
+   */
+  decide(
+    order: number,
+    feedback: number,
+    strideBytes: number,
+    byteLength: number,
+    pivots: number,
+    targets: number,
+    errors: number,
+    base: number,
+    step: number,
+    inverse: number,
+    codes: number,
+    top: number,
+  ): number;
+  /** Changes every code that is better changed while all others stay; `pull` follows. Returns what that gained. */
+  sweep(
+    matrix: number,
+    strideBytes: number,
+    byteLength: number,
+    values: number,
+    pull: number,
+    own: number,
+    inverseOwn: number,
+    base: number,
+    step: number,
+    inverse: number,
+    codes: number,
+    top: number,
+  ): number;
 }
 
 /** In a memory of its own, on the thread that asks. */
 export async function spanAlgebra(byteLength: number): Promise<SpanAlgebra> {
   const pages = Math.ceil(byteLength / PAGE_BYTES);
   const memory = new wasmRuntime.Memory({ initial: pages, maximum: pages, shared: true });
-  const made = async (fn: WasmFunction<'f32' | null>): Promise<unknown> => {
-    const module = await wasmRuntime.compile(assemble([fn], pages));
-    return new wasmRuntime.Instance(module, { env: { memory } }).exports['run'];
+  const kernels: Record<string, WasmFunction<'f32' | null>> = {
+    addRow: makeAddRow(),
+    addRows: makeAddRows(),
+    product: makeProduct(),
+    multiply: makeMultiply(),
+    decide: makeDecide(),
+    sweep: makeSweep(),
   };
-  const [addRow, product, multiply] = await Promise.all([
-    made(makeAddRow()),
-    made(makeProduct()),
-    made(makeMultiply()),
-  ]);
-  return { memory, addRow, product, multiply } as SpanAlgebra;
+  const made = Object.entries(kernels).map(async ([name, fn]) => {
+    const module = await wasmRuntime.compile(assemble([fn], pages));
+    return [name, new wasmRuntime.Instance(module, { env: { memory } }).exports['run']] as const;
+  });
+  return { memory, ...Object.fromEntries(await Promise.all(made)) } as unknown as SpanAlgebra;
 }
 
 function makeAddRow(): WasmFunction<null> {
@@ -105,21 +151,104 @@ function makeProduct(): WasmFunction<'f32'> {
   return fn;
 }
 
+/** Four sums of four lanes each to one vector of their totals. */
+function totals(sums: readonly V128[]): V128 {
+  // Lanes 0 and 1 of both, lanes 2 and 3; then even lanes, odd lanes.
+  const [low, high] = [bytesOfLanes(0, 1, 4, 5), bytesOfLanes(2, 3, 6, 7)];
+  const [even, odd] = [bytesOfLanes(0, 2, 4, 6), bytesOfLanes(1, 3, 5, 7)];
+  const halves = (a: V128, b: V128): V128 => f32x4.add(i8x16.shuffle(a, b, low), i8x16.shuffle(a, b, high));
+  const [first, second] = [halves(sums[0], sums[1]), halves(sums[2], sums[3])];
+  return f32x4.add(i8x16.shuffle(first, second, even), i8x16.shuffle(first, second, odd));
+}
+
+function bytesOfLanes(...lanes: readonly number[]): number[] {
+  return lanes.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte));
+}
+
+const ROWS = [0, 1, 2, 3] as const;
+
+interface RowLoop {
+  readonly row: Local<'i32'>;
+  readonly i: Local<'i32'>;
+  /** Of four rows. */
+  readonly places: readonly Local<'i32'>[];
+}
+
+function rowLoop(fn: WasmFunction<null>): RowLoop {
+  return { row: fn.local('i32'), i: fn.local('i32'), places: ROWS.map(() => fn.local('i32')) };
+}
+
+/** Four rows at a time: what comes before their columns, what is done at each block of these, what comes after. */
+function byFours(
+  { row, i, places }: RowLoop,
+  { matrix, rows, bytes, stride }: Readonly<Record<'matrix' | 'rows' | 'bytes' | 'stride', Local<'i32'>>>,
+  before: readonly Statement[],
+  body: readonly Statement[],
+  after: readonly Statement[],
+): Statement[] {
+  return [
+    row.set(i32.const(0)),
+    loop(row, 4, rows, [
+      places[0].set(matrix),
+      ...[1, 2, 3].map((index) => places[index].set(i32.add(places[index - 1], stride))),
+      ...before,
+      i.set(i32.const(0)),
+      loop(i, BLOCK_BYTES, bytes, body),
+      ...after,
+      matrix.set(i32.add(places[3], stride)),
+    ]),
+  ];
+}
+
 function makeMultiply(): WasmFunction<null> {
   const fn = new WasmFunction(['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], null);
   const [matrix, vector, target, rows, bytes, stride] = [0, 1, 2, 3, 4, 5].map((index) =>
     fn.parameter(index, 'i32'),
   );
-  const [row, i] = [0, 1].map(() => fn.local('i32'));
-  const sums = [0, 1, 2, 3].map(() => fn.local('v128'));
+  const four = rowLoop(fn);
+  const sums = ROWS.map(() => fn.local('v128'));
+  const values = fn.local('v128');
+  const { i, places } = four;
   fn.add(
-    row.set(i32.const(0)),
-    loop(row, 1, rows, [
-      ...summed(sums, i, bytes, [matrix, vector]),
-      f32.store(target, laneSum(sums[0])),
-      matrix.set(i32.add(matrix, stride)),
-      target.set(i32.add(target, i32.const(4))),
-    ]),
+    ...byFours(
+      four,
+      { matrix, rows, bytes, stride },
+      sums.map((sum) => sum.set(f32x4.const(0))),
+      [0, 1, 2, 3].flatMap((part) => [
+        values.set(v128.load(i32.add(vector, i), 16 * part)),
+        ...sums.map((sum, index) =>
+          sum.set(f32x4.add(sum, f32x4.mul(v128.load(i32.add(places[index], i), 16 * part), values))),
+        ),
+      ]),
+      [v128.store(target, totals(sums)), target.set(i32.add(target, i32.const(16)))],
+    ),
+  );
+  return fn;
+}
+
+function makeAddRows(): WasmFunction<null> {
+  const fn = new WasmFunction(['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], null);
+  const [target, matrix, vector, rows, bytes, stride] = [0, 1, 2, 3, 4, 5].map((index) =>
+    fn.parameter(index, 'i32'),
+  );
+  const four = rowLoop(fn);
+  const factors = ROWS.map(() => fn.local('v128'));
+  const sum = fn.local('v128');
+  const { i, places } = four;
+  fn.add(
+    ...byFours(
+      four,
+      { matrix, rows, bytes, stride },
+      factors.map((factor, index) => factor.set(v128.loadSplat32(vector, 4 * index))),
+      [0, 1, 2, 3].flatMap((part) => [
+        sum.set(v128.load(i32.add(target, i), 16 * part)),
+        ...factors.map((factor, index) =>
+          sum.set(f32x4.add(sum, f32x4.mul(factor, v128.load(i32.add(places[index], i), 16 * part)))),
+        ),
+        v128.store(i32.add(target, i), sum, 16 * part),
+      ]),
+      [vector.set(i32.add(vector, i32.const(16)))],
+    ),
   );
   return fn;
 }

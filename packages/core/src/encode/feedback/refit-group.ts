@@ -4,6 +4,7 @@
  */
 import { STRIDE } from '@bitsmith/ggml';
 import type { Cells } from './cells.js';
+import type { SpanCodes } from './span-codes.js';
 import type { SpanMemory } from './span-memory.js';
 import type { SpanMetric } from './span-metric.js';
 
@@ -22,7 +23,12 @@ interface Slopes {
 /** Below this the levels of a group are as good as constant: scale and offset cannot be told apart. */
 const DISTINCT = 1e-6;
 
-export function refitGroup(metric: SpanMetric, cells: Cells, memory: SpanMemory): GroupFit {
+export function refitGroup(
+  metric: SpanMetric,
+  cells: Cells,
+  memory: SpanMemory,
+  chosen: SpanCodes,
+): GroupFit {
   const { matrix, stride } = metric;
   const { codes, levels, zero, scale, offset, groupSize, size } = cells;
   const { pull, values, direction, moved } = memory.vectors;
@@ -60,13 +66,14 @@ export function refitGroup(metric: SpanMetric, cells: Cells, memory: SpanMemory)
     scale[group] = newScale;
     offset[group] = newOffset;
     zero[group] = newZero;
+    direction.values.fill(0, last, last + STRIDE);
     for (let j = first; j < last; j++) {
       const value = (levels[codes[j]] - newZero) * newScale + newOffset;
-      const change = value - values.values[j];
-      if (change === 0) continue;
+      direction.values[j] = values.values[j] - value;
       values.values[j] = value;
-      memory.addRow(pull, j, -change);
     }
+    memory.addRows(pull, direction, first, last);
+    chosen.renew(group);
   }
 
   function refitScale(group: number): number {

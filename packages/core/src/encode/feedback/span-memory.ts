@@ -12,8 +12,15 @@ const VECTORS = [
   'errors',
   'direction',
   'moved',
-  'earlierValues',
-  'earlierPull',
+  'base',
+  'step',
+  'inverse',
+  'codes',
+  'decided',
+  'own',
+  'inverseOwn',
+  'pivots',
+  'order',
 ] as const;
 type VectorName = (typeof VECTORS)[number];
 
@@ -26,6 +33,8 @@ export interface Vector {
 export class SpanMemory {
   readonly matrix: Float32Array;
   private readonly feedback: Float32Array;
+  /** Places in decision order, in bytes. */
+  private readonly order: Int32Array;
   private readonly places: { readonly matrix: number; readonly feedback: number };
   readonly vectors: Readonly<Record<VectorName, Vector>>;
   private readonly algebra: SpanAlgebra;
@@ -45,6 +54,7 @@ export class SpanMemory {
       return [name, { at, values: new Float32Array(buffer, at, stride) }];
     });
     this.vectors = Object.fromEntries(vectors) as Record<VectorName, Vector>;
+    this.order = new Int32Array(buffer, this.vectors.order.at, stride);
   }
 
   /** @param stride of the metrics that it will hold */
@@ -56,9 +66,16 @@ export class SpanMemory {
   /** Takes over a metric. */
   hold(metric: SpanMetric): void {
     if (this.metric === metric) return;
-    this.matrix.set(metric.matrix);
-    this.feedback.set(metric.feedback);
+    const { size, stride, matrix, feedback, pivots, order } = metric;
+    this.matrix.fill(0).set(matrix);
+    this.feedback.fill(0).set(feedback);
     for (const { values } of Object.values(this.vectors)) values.fill(0);
+    this.vectors.pivots.values.set(pivots);
+    this.order.set(order.map((j) => FLOAT_BYTES * j));
+    for (let j = 0; j < size; j++) {
+      this.vectors.own.values[j] = matrix[j * stride + j];
+      this.vectors.inverseOwn.values[j] = 1 / matrix[j * stride + j];
+    }
     this.metric = metric;
   }
 
@@ -66,6 +83,19 @@ export class SpanMemory {
   addRow(target: Vector, j: number, factor: number): void {
     const bytes = FLOAT_BYTES * this.stride;
     this.algebra.addRow(target.at, j * bytes, bytes, factor);
+  }
+
+  /** target += the sum of rows `first` to `last`, each times its factor; factors are zero behind them, up to a whole four. */
+  addRows(target: Vector, factors: Vector, first: number, last: number): void {
+    const bytes = FLOAT_BYTES * this.stride;
+    this.algebra.addRows(
+      target.at,
+      first * bytes,
+      factors.at + FLOAT_BYTES * first,
+      last - first,
+      bytes,
+      bytes,
+    );
   }
 
   /** target += factor * vector */
@@ -94,5 +124,44 @@ export class SpanMemory {
     // Rows are zero from column k on.
     const bytes = BLOCK_BYTES * Math.ceil((FLOAT_BYTES * k) / BLOCK_BYTES);
     return bytes === 0 ? 0 : this.algebra.product(this.places.feedback + k * rowBytes, errors.at, bytes);
+  }
+
+  /** Codes of evenly spaced levels to `decided`, in the order of decision; returns the loss. */
+  decide(size: number, top: number): number {
+    const { order, pivots, targets, errors, base, step, inverse, decided } = this.vectors;
+    errors.values.fill(0);
+    return this.algebra.decide(
+      order.at,
+      this.places.feedback,
+      FLOAT_BYTES * this.stride,
+      FLOAT_BYTES * size,
+      pivots.at,
+      targets.at,
+      errors.at,
+      base.at,
+      step.at,
+      inverse.at,
+      decided.at,
+      top,
+    );
+  }
+
+  /** Changes `codes` of evenly spaced levels one by one, `values` and `pull` with them; returns what that gained. */
+  sweep(size: number, top: number): number {
+    const { values, pull, own, inverseOwn, base, step, inverse, codes } = this.vectors;
+    return this.algebra.sweep(
+      this.places.matrix,
+      FLOAT_BYTES * this.stride,
+      FLOAT_BYTES * size,
+      values.at,
+      pull.at,
+      own.at,
+      inverseOwn.at,
+      base.at,
+      step.at,
+      inverse.at,
+      codes.at,
+      top,
+    );
   }
 }

@@ -15,6 +15,8 @@ export interface SpanMetric {
   readonly order: Uint16Array;
   /** Of the k-th weight decided, what it takes over of the errors of those before it: row k, columns below k. */
   readonly feedback: Float32Array;
+  /** What is left of the k-th error by then costs this: the diagonal of D. */
+  readonly pivots: Float32Array;
 }
 
 export function spanMetric(matrix: Float64Array, size: number): SpanMetric {
@@ -25,13 +27,9 @@ export function spanMetric(matrix: Float64Array, size: number): SpanMetric {
       (a, b) => matrix[b * size + b] - matrix[a * size + a] || a - b,
     ),
   );
-  return {
-    size,
-    stride,
-    matrix: padded(matrix, size, stride),
-    order,
-    feedback: padded(feedbackOf(matrix, order), size, stride),
-  };
+  const pivots = new Float32Array(new SharedArrayBuffer(4 * size));
+  const feedback = padded(feedbackOf(matrix, order, pivots), size, stride);
+  return { size, stride, matrix: padded(matrix, size, stride), order, feedback, pivots };
 }
 
 /** What an error of each weight costs by itself. */
@@ -40,14 +38,14 @@ export function diagonalOf({ size, stride, matrix }: SpanMetric): Float32Array {
 }
 
 /** U of the reordered matrix, transposed: eliminated from the last weight decided to the first. */
-function feedbackOf(matrix: Float64Array, order: Uint16Array): Float64Array {
+function feedbackOf(matrix: Float64Array, order: Uint16Array, pivots: Float32Array): Float64Array {
   const size = order.length;
   const left = new Float64Array(size * size);
   for (let i = 0; i < size; i++)
     for (let j = 0; j < size; j++) left[i * size + j] = matrix[order[i] * size + order[j]];
   const feedback = new Float64Array(size * size);
-  for (let k = size - 1; k > 0; k--) {
-    const pivot = left[k * size + k];
+  for (let k = size - 1; k >= 0; k--) {
+    const pivot = (pivots[k] = left[k * size + k]);
     for (let i = 0; i < k; i++) feedback[k * size + i] = left[k * size + i] / pivot;
     for (let i = 0; i < k; i++) {
       const factor = feedback[k * size + i];

@@ -6,6 +6,7 @@
  */
 import type { Cells, SharedNumber } from './cells.js';
 import { refitGroup, type GroupFit } from './refit-group.js';
+import { spanCodes, type SpanCodes } from './span-codes.js';
 import type { SpanMemory } from './span-memory.js';
 import type { SpanMetric } from './span-metric.js';
 
@@ -20,6 +21,8 @@ const MOST_ROUNDS = 4;
 const LEAST_GAIN = 0.004;
 /** Numbers that blocks share settle before codes do. */
 const SHARED_ROUNDS = 2;
+/** A shared number is left as it is where it would gain less than this share of the loss, by what its last change cost. */
+const LEAST_SHARED_GAIN = 0.0005;
 /** Sweeps over the codes within a round. */
 const MOST_SWEEPS = 3;
 
@@ -27,19 +30,19 @@ export class SpanSolver {
   private readonly memory: SpanMemory;
   private readonly metric: SpanMetric;
   private readonly cells: Cells;
-  private readonly earlierCodes: Uint8Array;
-  private readonly uniform: boolean;
+  private readonly codes: SpanCodes;
   private readonly groupFit: GroupFit;
+  /** Of each shared number, what changing it by one costs, as it was last found. */
+  private readonly stiffness: Float64Array;
 
   constructor(memory: SpanMemory, metric: SpanMetric, cells: Cells) {
     memory.hold(metric);
     this.memory = memory;
     this.metric = metric;
     this.cells = cells;
-    this.earlierCodes = new Uint8Array(cells.size);
-    const { levels } = cells;
-    this.uniform = levels.every((level, code) => level === levels[0] + code);
-    this.groupFit = refitGroup(metric, cells, memory);
+    this.codes = spanCodes(memory, metric, cells);
+    this.groupFit = refitGroup(metric, cells, memory, this.codes);
+    this.stiffness = new Float64Array(cells.shared.length);
   }
 
   /** The weights that the codes stand for. */
@@ -54,21 +57,23 @@ export class SpanSolver {
    */
   solve(targets: ArrayLike<number>, { feedback, refit }: Rounding): number {
     this.memory.vectors.targets.values.set(targets);
-    let loss = this.measure();
-    if (feedback) loss = this.withFeedback(loss);
+    this.codes.load();
+    this.stiffness.fill(0);
+    let loss = feedback ? this.withFeedback(Infinity) : this.measure();
     if (!refit) return loss;
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const before = loss;
       loss -= this.refitGroups();
-      if (round < SHARED_ROUNDS) loss -= this.refitShared();
+      if (round < SHARED_ROUNDS) loss -= this.refitShared(loss);
       for (let sweep = 0; sweep < MOST_SWEEPS; sweep++) {
-        const gained = this.sweepCodes();
+        const gained = this.codes.sweep();
         loss -= gained;
         if (gained <= LEAST_GAIN * loss) break;
       }
       if (round === 0 && feedback) loss = this.withFeedback(loss);
       if (before - loss <= LEAST_GAIN * before) break;
     }
+    this.decode();
     return loss;
   }
 
@@ -94,69 +99,11 @@ export class SpanSolver {
     }
   }
 
-  private valueOf(group: number, code: number): number {
-    const { levels, scale, zero, offset } = this.cells;
-    return (levels[code] - zero[group]) * scale[group] + offset[group];
-  }
-
-  /** The code whose value is nearest; the same as before where a group has no scale. */
-  private codeNear(group: number, wish: number, otherwise: number): number {
-    const { levels, scale, zero, offset } = this.cells;
-    if (scale[group] === 0) return otherwise;
-    const level = (wish - offset[group]) / scale[group] + zero[group];
-    const most = levels.length - 1;
-    if (!this.uniform) return nearestLevel(levels, level);
-    const code = Math.round(level - levels[0]);
-    return code < 0 ? 0 : code > most ? most : code;
-  }
-
-  /** Decides all codes anew with feedback, and keeps them where that is better. */
+  /** Decides all codes anew with feedback, and keeps them where that is better than `loss`. */
   private withFeedback(loss: number): number {
-    const { cells, memory, metric, earlierCodes } = this;
-    const { order } = metric;
-    const { codes, groupSize, size } = cells;
-    const { targets, errors, values, pull, earlierValues, earlierPull } = memory.vectors;
-    earlierCodes.set(codes);
-    earlierValues.values.set(values.values);
-    earlierPull.values.set(pull.values);
-    errors.values.fill(0);
-    for (let k = 0; k < size; k++) {
-      const j = order[k];
-      const group = Math.floor(j / groupSize);
-      const wish = targets.values[j] + memory.takenOver(errors, k);
-      codes[j] = this.codeNear(group, wish, codes[j]);
-      errors.values[k] = targets.values[j] - this.valueOf(group, codes[j]);
-    }
-    const found = this.measure();
-    if (found < loss) return found;
-    codes.set(earlierCodes);
-    values.values.set(earlierValues.values);
-    pull.values.set(earlierPull.values);
-    return loss;
-  }
-
-  /** Changes every code that is better changed while all others stay; returns what that gained. */
-  private sweepCodes(): number {
-    const { cells, memory, metric } = this;
-    const { matrix, stride } = metric;
-    const { codes, groupSize, size } = cells;
-    const { pull, values } = memory.vectors;
-    let gained = 0;
-    for (let j = 0; j < size; j++) {
-      const group = Math.floor(j / groupSize);
-      const own = matrix[j * stride + j];
-      const code = this.codeNear(group, values.values[j] + pull.values[j] / own, codes[j]);
-      if (code === codes[j]) continue;
-      const value = this.valueOf(group, code);
-      const change = value - values.values[j];
-      const gain = change * (2 * pull.values[j] - change * own);
-      if (gain <= 0) continue;
-      codes[j] = code;
-      values.values[j] = value;
-      memory.addRow(pull, j, -change);
-      gained += gain;
-    }
-    return gained;
+    if (this.codes.decide() >= loss) return loss;
+    this.codes.take();
+    return this.measure();
   }
 
   private refitGroups(): number {
@@ -166,12 +113,15 @@ export class SpanSolver {
   }
 
   /** Numbers that blocks share, at what is best where all codes stay; returns what that gained. */
-  private refitShared(): number {
-    return this.cells.shared.reduce((gained, number) => gained + this.refitNumber(number), 0);
+  private refitShared(loss: number): number {
+    return this.cells.shared.reduce(
+      (gained, number, index) => gained + this.refitNumber(number, index, loss),
+      0,
+    );
   }
 
-  private refitNumber(number: SharedNumber): number {
-    const { cells, memory } = this;
+  private refitNumber(number: SharedNumber, index: number, loss: number): number {
+    const { cells, memory, stiffness } = this;
     const { groupSize, scale, offset, codes, levels, size } = cells;
     const { pull, direction, moved, values } = memory.vectors;
     const value = number.get();
@@ -179,34 +129,27 @@ export class SpanSolver {
     const first = number.firstGroup * groupSize;
     const last = first + number.groups * groupSize;
     direction.values.fill(0);
+    let p = 0;
     for (let j = first; j < last; j++) {
       const group = Math.floor(j / groupSize);
-      direction.values[j] = (number.of === 'scale' ? levels[codes[j]] * scale[group] : offset[group]) / value;
+      const along = (number.of === 'scale' ? levels[codes[j]] * scale[group] : offset[group]) / value;
+      direction.values[j] = along;
+      p += along * pull.values[j];
     }
+    if (p * p <= LEAST_SHARED_GAIN * loss * stiffness[index]) return 0;
     memory.multiply(direction, moved, size);
-    let [p, pp] = [0, 0];
-    for (let j = first; j < last; j++) {
-      p += direction.values[j] * pull.values[j];
-      pp += direction.values[j] * moved.values[j];
-    }
+    let pp = 0;
+    for (let j = first; j < last; j++) pp += direction.values[j] * moved.values[j];
+    stiffness[index] = pp;
     const wish = pp > 0 ? number.near(value + p / pp) : value;
     const change = wish - value;
     const gain = change * (2 * p - change * pp);
     if (gain <= 0 || wish === 0) return 0;
     number.set(wish);
+    for (let group = number.firstGroup; group < number.firstGroup + number.groups; group++)
+      this.codes.renew(group);
     memory.add(values, direction, change);
     memory.add(pull, moved, -change);
     return gain;
   }
-}
-
-function nearestLevel(levels: Float64Array, level: number): number {
-  let low = 0;
-  let high = levels.length - 1;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (levels[middle] <= level) low = middle;
-    else high = middle;
-  }
-  return level - levels[low] <= levels[high] - level ? low : high;
 }
