@@ -7,6 +7,7 @@ export { closeAffine, openAffine, type OpenAffine } from './affine/open.js';
 export { nearestScale } from './affine/scale.js';
 export type { AffineInput, AffineSpec, AffineTensor } from './affine/types.js';
 export { blockFormat } from './blocks/formats.js';
+export { type GridBlock, gridBlock, type GridFormat, gridFormat, mostScaleCode } from './blocks/i-quants.js';
 export { iq4Levels } from './blocks/legacy.js';
 export { type BlockFormat, openSpan, type OpenSpan } from './blocks/types.js';
 export * from './io/align.js';

@@ -6,8 +6,8 @@ import { SPAN } from './span.js';
 const KEPT = 0.5 + 0.5;
 /** The next tensor's are made while the last one's are still needed. */
 export const MATRICES_AT_ONCE = 2 * KEPT;
-/** Spans' metrics and feedback of both tensors, and a band on its way. */
-const BANDS_AT_ONCE = 2 * 2 + 1;
+/** Spans' metrics and feedback of both tensors, that by eights too, and a band on its way. */
+const BANDS_AT_ONCE = 2 * 3 + 1;
 const FLOAT_BYTES = 4;
 /** Copies of a slab that a lane holds at once: as stored, as floats, both codings, their bytes, errors, and products of these. */
 const SLAB_COPIES = 8;

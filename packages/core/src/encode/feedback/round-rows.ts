@@ -7,6 +7,7 @@ import {
   blockFormat,
   decodeAffine,
   encodeAffine,
+  gridFormat,
   isTensorType,
   openAffine,
   type OpenAffine,
@@ -21,7 +22,9 @@ import { encodeRows } from '../encode-type.js';
 import { gramRowErrors } from '../gram-errors.js';
 import { ThreadPool } from '../thread-pool.js';
 import type { RowNumbers } from './affine-cells.js';
+import { eightsMetric } from './eights-metric.js';
 import type { FactoredSpan } from './gram-factor.js';
+import { gridPoints } from './grid-points.js';
 import type { TensorStatistics } from './rounder.js';
 import { type SlabMemory, withSlabMemory } from './slab-memory.js';
 import { SPAN } from './span.js';
@@ -62,9 +65,9 @@ interface Rows {
 
 const threads = new ThreadPool<SpanJob, SpanResult>('@bitsmith/core/span-worker');
 
-/** Whether codes of a scheme can do better than the nearest: floats cannot, and those of codebooks only between spans. */
+/** Whether codes of a scheme can do better than the nearest: floats cannot, and those of IQ1_S, IQ1_M and TQ1_0 only between spans. */
 export function canBeRounded(scheme: StorageType, { factor }: TensorStatistics): boolean {
-  if (!isTensorType(scheme) || blockFormat(scheme) !== null) return true;
+  if (!isTensorType(scheme) || blockFormat(scheme) !== null || gridFormat(scheme) !== null) return true;
   return tensorTypes[scheme].blockSize > 1 && factor.spans.length > 1;
 }
 
@@ -270,6 +273,11 @@ async function storageOf(
   const request = { type, values: targets, rows, rowLength: size, importance: diagonalOf(metric) };
   await encodeRows(engine, request, bytes);
   if (blockFormat(type) !== null) return { kind: 'blocks', type, bytes };
+  const grid = gridFormat(type);
+  if (grid !== null) {
+    const points = await gridPoints(engine, type, grid);
+    return { kind: 'grid', type, bytes, points, eights: eightsMetric(metric) };
+  }
   const decoded = memory.moved(rows).subarray(0, size * rows);
   await decodeRows(engine, { type, bytes, rows, rowLength: size }, decoded);
   return { kind: 'codebook', bytes, values: decoded };

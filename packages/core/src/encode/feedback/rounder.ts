@@ -78,7 +78,8 @@ export class Rounder {
 
 function bytesOf({ factor }: TensorStatistics): number {
   return factor.spans.reduce(
-    (sum, { metric }) => sum + metric.matrix.byteLength + metric.feedback.byteLength,
+    // Types with grids have feedback of their own.
+    (sum, { metric }) => sum + metric.matrix.byteLength + 2 * metric.feedback.byteLength,
     // Factor and check.
     2 * 4 * triangleFloats(factor.width),
   );

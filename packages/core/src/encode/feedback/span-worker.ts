@@ -5,6 +5,7 @@ import {
   type AffineTensor,
   blockFormat,
   encodeAffine,
+  gridFormat,
   openAffine,
   type OpenAffine,
   serializeError,
@@ -13,7 +14,10 @@ import {
 import type { Answer } from '../thread-pool.js';
 import { AffineCells, type RowNumbers } from './affine-cells.js';
 import { BlockCells } from './block-cells.js';
-import type { Cells } from './cells.js';
+import { Codebook } from './codebook.js';
+import { CodebookCells } from './codebook-cells.js';
+import { CodebookSolver } from './codebook-solver.js';
+import type { EightsMetric } from './eights-metric.js';
 import { SpanMemory } from './span-memory.js';
 import { diagonalOf, type SpanMetric } from './span-metric.js';
 import { type Rounding, SpanSolver } from './span-solver.js';
@@ -22,6 +26,14 @@ import { type Rounding, SpanSolver } from './span-solver.js';
 export type SpanStorage =
   /** A linear type of ggml's, with the nearest codes to begin with. */
   | { readonly kind: 'blocks'; readonly type: TensorType; readonly bytes: Uint8Array }
+  /** A type with a grid, its points, and the metric that eights are decided by. */
+  | {
+      readonly kind: 'grid';
+      readonly type: TensorType;
+      readonly bytes: Uint8Array;
+      readonly points: Float32Array;
+      readonly eights: EightsMetric;
+    }
   /** Affine groups; with the numbers of whole rows where these are one group. */
   | {
       readonly kind: 'affine';
@@ -71,8 +83,9 @@ async function work(job: SpanJob): Promise<Answer<SpanResult>> {
 export async function solveSpans(job: SpanJob): Promise<SpanResult> {
   const { metric, rounding, rows, targets, place, storage } = job;
   const { size } = metric;
-  const store = openStorage(storage, targets.subarray(0, rows * size), rows, metric);
-  const solver = new SpanSolver(await memoryOf(metric.stride), metric, store.cells);
+  const memory = await memoryOf(metric.stride);
+  const store = openStorage(storage, targets.subarray(0, rows * size), rows, metric, memory);
+  const { solver } = store;
   for (let row = 0; row < rows; row++) {
     const target = targets.subarray(row * size, (row + 1) * size);
     store.open(row);
@@ -86,7 +99,7 @@ export async function solveSpans(job: SpanJob): Promise<SpanResult> {
 }
 
 interface OpenStorage {
-  readonly cells: Cells;
+  readonly solver: Pick<SpanSolver, 'solve' | 'values'>;
   open(row: number): void;
   close(row: number): void;
   /** All rows, opened. */
@@ -98,8 +111,10 @@ function openStorage(
   values: Float32Array,
   rows: number,
   metric: SpanMetric,
+  memory: SpanMemory,
 ): OpenStorage {
   const { size } = metric;
+  if (storage.kind === 'grid') return openGrid(storage, rows, memory);
   if (storage.kind === 'blocks') {
     const { type, bytes } = storage;
     const format = blockFormat(type);
@@ -107,7 +122,7 @@ function openStorage(
     const cells = new BlockCells(format, size);
     const rowBytes = bytes.byteLength / rows;
     return {
-      cells,
+      solver: new SpanSolver(memory, metric, cells),
       open: (row) => cells.open(bytes, row * rowBytes),
       close: (row) => cells.close(bytes, row * rowBytes),
     };
@@ -117,10 +132,26 @@ function openStorage(
   const tensor: AffineTensor = encodeAffine({ values, rows, rowLength: size, importance }, spec);
   const cells = new AffineCells(tensor, ofRows);
   return {
-    cells,
+    solver: new SpanSolver(memory, metric, cells),
     open: (row) => cells.open(row),
     close: (row) => cells.close(row),
     affine: () => openAffine(tensor),
+  };
+}
+
+function openGrid(
+  { type, bytes, points, eights }: Extract<SpanStorage, { kind: 'grid' }>,
+  rows: number,
+  memory: SpanMemory,
+): OpenStorage {
+  const format = gridFormat(type);
+  if (format === null) throw new Error(`expected a type with a grid, found ${type}`);
+  const cells = new CodebookCells(format, new Codebook(points, format.dimensions));
+  const rowBytes = bytes.byteLength / rows;
+  return {
+    solver: new CodebookSolver(memory, eights, cells),
+    open: (row) => cells.open(bytes, row * rowBytes),
+    close: (row) => cells.close(bytes, row * rowBytes),
   };
 }
 
