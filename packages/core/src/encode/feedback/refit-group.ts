@@ -13,11 +13,18 @@ export type GroupFit = (group: number) => number;
 
 /** What moving a group's weights along its levels (s) and all alike (o) would change of the loss. */
 interface Slopes {
-  readonly s: number;
-  readonly o: number;
-  readonly ss: number;
-  readonly so: number;
-  readonly oo: number;
+  s: number;
+  o: number;
+  ss: number;
+  so: number;
+  oo: number;
+}
+
+/** The best change of a group's numbers so far. */
+interface Best {
+  gain: number;
+  scale: number;
+  offset: number;
 }
 
 /** Below this the levels of a group are as good as constant: scale and offset cannot be told apart. */
@@ -31,91 +38,113 @@ export function refitGroup(
 ): GroupFit {
   const { matrix, stride } = metric;
   const { codes, levels, zero, scale, offset, groupSize, size } = cells;
-  const { pull, values, direction, moved } = memory.vectors;
+  const { direction: directionVector, moved: movedVector, pull: pullVector } = memory.vectors;
+  const [pull, values, direction, moved] = [
+    pullVector.values,
+    memory.vectors.values.values,
+    directionVector.values,
+    movedVector.values,
+  ];
+  // One of each for all groups: a span has dozens of fits, and there are millions of spans.
+  const slopes: Slopes = { s: 0, o: 0, ss: 0, so: 0, oo: 0 };
+  const best: Best = { gain: 0, scale: 0, offset: 0 };
   const sums = Float64Array.from(scale, (_, group) => sumOfGroup(group));
 
   function sumOfGroup(group: number): number {
-    const [first, last] = boundsOf(group);
+    const first = group * groupSize;
+    const last = Math.min(size, first + groupSize);
     let sum = 0;
     for (let j = first; j < last; j++) for (let k = first; k < last; k++) sum += matrix[j * stride + k];
     return sum;
   }
 
-  function boundsOf(group: number): [number, number] {
-    return [group * groupSize, Math.min(size, (group + 1) * groupSize)];
-  }
-
-  function slopesOf(group: number): Slopes {
-    const [first, last] = boundsOf(group);
-    direction.values.fill(0, last, last + STRIDE);
-    for (let j = first; j < last; j++) direction.values[j] = levels[codes[j]] - zero[group];
-    memory.multiplyPart(direction, moved, first, last);
-    let [s, o, ss, so] = [0, 0, 0, 0];
+  function takeSlopes(group: number): void {
+    const first = group * groupSize;
+    const last = Math.min(size, first + groupSize);
+    direction.fill(0, last, last + STRIDE);
+    const level = zero[group];
+    for (let j = first; j < last; j++) direction[j] = levels[codes[j]] - level;
+    memory.multiplyPart(directionVector, movedVector, first, last);
+    let s = 0;
+    let o = 0;
+    let ss = 0;
+    let so = 0;
     for (let j = first; j < last; j++) {
-      s += direction.values[j] * pull.values[j];
-      o += pull.values[j];
-      ss += direction.values[j] * moved.values[j];
-      so += moved.values[j];
+      s += direction[j] * pull[j];
+      o += pull[j];
+      ss += direction[j] * moved[j];
+      so += moved[j];
     }
-    return { s, o, ss, so, oo: sums[group] };
+    slopes.s = s;
+    slopes.o = o;
+    slopes.ss = ss;
+    slopes.so = so;
+    slopes.oo = sums[group];
   }
 
   /** Gives the group other numbers; its codes stay. */
   function move(group: number, newScale: number, newOffset: number, newZero: number): void {
-    const [first, last] = boundsOf(group);
+    const first = group * groupSize;
+    const last = Math.min(size, first + groupSize);
     scale[group] = newScale;
     offset[group] = newOffset;
     zero[group] = newZero;
-    direction.values.fill(0, last, last + STRIDE);
+    direction.fill(0, last, last + STRIDE);
     for (let j = first; j < last; j++) {
       const value = (levels[codes[j]] - newZero) * newScale + newOffset;
-      direction.values[j] = values.values[j] - value;
-      values.values[j] = value;
+      direction[j] = values[j] - value;
+      values[j] = value;
     }
-    memory.addRows(pull, direction, first, last);
+    memory.addRows(pullVector, directionVector, first, last);
     chosen.renew(group);
   }
 
   function refitScale(group: number): number {
-    const slopes = slopesOf(group);
-    let [best, bestScale, bestOffset] = [0, scale[group], offset[group]];
-    for (const [s, o] of wishesOf(slopes, cells.hasOffset)) {
-      const newScale = s === 0 ? scale[group] : cells.scaleNear(group, scale[group] + s);
-      const newOffset = o === 0 ? offset[group] : cells.offsetNear(group, offset[group] + o);
-      const gain = gainOf(slopes, newScale - scale[group], newOffset - offset[group]);
-      if (gain > best) [best, bestScale, bestOffset] = [gain, newScale, newOffset];
+    takeSlopes(group);
+    const { s, o, ss, so, oo } = slopes;
+    best.gain = 0;
+    best.scale = scale[group];
+    best.offset = offset[group];
+    if (ss > 0) consider(group, s / ss, 0);
+    if (cells.hasOffset) {
+      const determinant = ss * oo - so * so;
+      if (determinant > DISTINCT * ss * oo)
+        consider(group, (s * oo - o * so) / determinant, (o * ss - s * so) / determinant);
+      if (oo > 0) consider(group, 0, o / oo);
     }
-    if (best > 0) move(group, bestScale, bestOffset, zero[group]);
-    return best;
+    if (best.gain > 0) move(group, best.scale, best.offset, zero[group]);
+    return best.gain;
+  }
+
+  /** Changes of scale and offset that would be best could any number be stored. */
+  function consider(group: number, scaleChange: number, offsetChange: number): void {
+    const newScale = scaleChange === 0 ? scale[group] : cells.scaleNear(group, scale[group] + scaleChange);
+    const newOffset =
+      offsetChange === 0 ? offset[group] : cells.offsetNear(group, offset[group] + offsetChange);
+    const gain = gainOf(slopes, newScale - scale[group], newOffset - offset[group]);
+    if (gain <= best.gain) return;
+    best.gain = gain;
+    best.scale = newScale;
+    best.offset = newOffset;
   }
 
   /** The zero point one up or down. */
   function refitZero(group: number, mostZero: number): number {
-    const [first, last] = boundsOf(group);
+    const first = group * groupSize;
+    const last = Math.min(size, first + groupSize);
     let pulled = 0;
-    for (let j = first; j < last; j++) pulled += pull.values[j];
+    for (let j = first; j < last; j++) pulled += pull[j];
     const change = -Math.sign(pulled * scale[group]);
     const wish = zero[group] + change;
     if (wish < 0 || wish > mostZero) return 0;
-    const moved = -change * scale[group];
-    const gain = moved * (2 * pulled - moved * sums[group]);
+    const step = -change * scale[group];
+    const gain = step * (2 * pulled - step * sums[group]);
     if (gain <= 0) return 0;
     move(group, scale[group], offset[group], wish);
     return gain;
   }
 
   return (group) => refitScale(group) + (cells.mostZero === null ? 0 : refitZero(group, cells.mostZero));
-}
-
-/** Changes of scale and offset that would be best could any number be stored: both, and each alone. */
-function wishesOf({ s, o, ss, so, oo }: Slopes, hasOffset: boolean): [number, number][] {
-  const wishes: [number, number][] = ss > 0 ? [[s / ss, 0]] : [];
-  if (!hasOffset) return wishes;
-  const determinant = ss * oo - so * so;
-  if (determinant > DISTINCT * ss * oo)
-    wishes.push([(s * oo - o * so) / determinant, (o * ss - s * so) / determinant]);
-  if (oo > 0) wishes.push([0, o / oo]);
-  return wishes;
 }
 
 function gainOf({ s, o, ss, so, oo }: Slopes, scale: number, offset: number): number {

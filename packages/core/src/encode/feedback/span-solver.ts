@@ -124,22 +124,25 @@ export class SpanSolver {
     const { cells, memory, stiffness } = this;
     const { groupSize, scale, offset, codes, levels, size } = cells;
     const { pull, direction, moved, values } = memory.vectors;
+    const [pulls, along] = [pull.values, direction.values];
     const value = number.get();
     if (value === 0) return 0;
     const first = number.firstGroup * groupSize;
     const last = first + number.groups * groupSize;
-    direction.values.fill(0);
+    along.fill(0);
     let p = 0;
-    for (let j = first; j < last; j++) {
-      const group = Math.floor(j / groupSize);
-      const along = (number.of === 'scale' ? levels[codes[j]] * scale[group] : offset[group]) / value;
-      direction.values[j] = along;
-      p += along * pull.values[j];
+    for (let j = first; j < last;) {
+      const group = j / groupSize;
+      const factor = (number.of === 'scale' ? scale[group] : offset[group]) / value;
+      for (const end = j + groupSize; j < end; j++) {
+        along[j] = number.of === 'scale' ? levels[codes[j]] * factor : factor;
+        p += along[j] * pulls[j];
+      }
     }
     if (p * p <= LEAST_SHARED_GAIN * loss * stiffness[index]) return 0;
     memory.multiply(direction, moved, size);
     let pp = 0;
-    for (let j = first; j < last; j++) pp += direction.values[j] * moved.values[j];
+    for (let j = first; j < last; j++) pp += along[j] * moved.values[j];
     stiffness[index] = pp;
     const wish = pp > 0 ? number.near(value + p / pp) : value;
     const change = wish - value;
