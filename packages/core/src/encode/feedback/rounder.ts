@@ -3,6 +3,7 @@
  * and kept while there is room: tensors that read the same input share theirs.
  */
 import type { Engine } from '@bitsmith/ggml';
+import { collectGarbage } from '../../run/collect-garbage.js';
 import { factorGram, type GramFactor } from './gram-factor.js';
 import { type GramPlace, readGram } from './gram-files.js';
 import type { Rounding } from './span-solver.js';
@@ -25,6 +26,9 @@ export interface TensorStatistics {
 /** What may be kept for tensors that come again. */
 export const KEPT_FACTORS_BYTES = 384 * 2 ** 20;
 
+/** Statistics of a tensor that are worth collecting before the next one's are made. */
+const COLLECTED_BYTES = 16 * 2 ** 20;
+
 export class Rounder {
   private readonly engine: Engine;
   private readonly parameters: RoundingParameters | null;
@@ -32,6 +36,8 @@ export class Rounder {
   private readonly kept = new Map<string, Promise<TensorStatistics>>();
 
   private readonly keptBytes: number;
+  /** Of what was made last; of other tasks' at first. */
+  private lastBytes = Infinity;
 
   /**
    * @param parameters null: the nearest codes
@@ -48,7 +54,10 @@ export class Rounder {
     const places = this.parameters?.grams[tensor];
     if (this.parameters === null || places === undefined) return null;
     const key = `${places.fit.path} ${places.fit.name}`;
-    const found = this.kept.get(key) ?? this.make(tensor, places);
+    const known = this.kept.get(key);
+    // Lanes that still need the last tensor's hold them.
+    if (known === undefined && this.keptBytes === 0) this.kept.clear();
+    const found = known ?? this.make(tensor, places);
     this.kept.delete(key);
     this.kept.set(key, found);
     const statistics = await found;
@@ -61,8 +70,11 @@ export class Rounder {
     { fit, check }: RoundingParameters['grams'][string],
   ): Promise<TensorStatistics> {
     const { rounding } = this.parameters as RoundingParameters;
+    if (this.lastBytes > COLLECTED_BYTES) collectGarbage();
     const factor = await factorGram(this.engine, await readGram(fit), tensor);
-    return { factor, check: await readGram(check), rounding };
+    const made = { factor, check: await readGram(check), rounding };
+    this.lastBytes = bytesOf(made);
+    return made;
   }
 
   private async makeRoom(): Promise<void> {
