@@ -150,7 +150,8 @@ const INPUTS = 5;
 
 /**
  * Multiplications and additions at the least: an error of each weight pushed on to the half of its row that is behind it on average,
- * twice a row's error under the Gram matrix of other text (the nearest codes' and ours), and a factor of each input's.
+ * twice a row's error under the Gram matrix of other text (the nearest codes' and ours), and a factor of each input's. Matrices count as
+ * whole ones, as they did when the bar was set: what their symmetry saves, two fifths of all, is the encoder's.
  */
 function operationsOf(weights: number): number {
   const pushing = 2 * (WIDTH / 2);
