@@ -3,6 +3,7 @@ import { writeGrams } from '../../encode/feedback/gram-files.js';
 import { KEPT_STREAMS_BYTES, streamBytes } from '../../encode/feedback/gram-sizes.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
+import { collectGarbage } from '../../run/collect-garbage.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { shapeOf } from './gradient-task.js';
 import { blockTensorName } from '../transformer/block-weights.js';
@@ -27,7 +28,14 @@ export type GramTask = TaskType<
   null
 >;
 
-export const runGrams: TaskHandler<GramTask> = async (parameters, report, settings) => {
+export const runGrams: TaskHandler<GramTask> = async (...task) => {
+  await measured(...task);
+  // Sums and streams would stay beside what is encoded next.
+  collectGarbage();
+  return null;
+};
+
+async function measured(...[parameters, report, settings]: Parameters<TaskHandler<GramTask>>): Promise<void> {
   const engine = nativeEngine(settings);
   const files = await WeightFiles.open(parameters.files);
   try {
@@ -58,11 +66,10 @@ export const runGrams: TaskHandler<GramTask> = async (parameters, report, settin
     } finally {
       pass.dispose();
     }
-    return null;
   } finally {
     await files.close();
   }
-};
+}
 
 /** By the names of whole tensors. */
 function namedBy(
