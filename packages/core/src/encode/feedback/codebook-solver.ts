@@ -10,8 +10,6 @@ import { nearestHalf } from './half-float.js';
 import type { SpanMemory } from './span-memory.js';
 import type { Rounding } from './span-solver.js';
 
-/** Points that are priced exactly. */
-const TRIED = 4;
 /** Rounds of refitting, at most, and the least gain for another, relative to the loss. */
 const MOST_ROUNDS = 4;
 const LEAST_GAIN = 0.004;
@@ -32,7 +30,7 @@ export class CodebookSolver {
     this.memory = memory;
     this.eights = eights;
     this.cells = cells;
-    this.search = new EightSearch(cells.codebook, cells.format.evenSigns, TRIED);
+    this.search = new EightSearch(cells.codebook, cells.format.evenSigns);
     this.decidedPoints = cells.block.points.slice();
     this.decidedSigns = cells.block.signs.slice();
   }

@@ -5,27 +5,34 @@
 
 export class Codebook {
   /** Weights that a point stands for. */
-  readonly dimensions: number;
+  readonly dimensions: 8 | 4;
   readonly size: number;
   /** Magnitudes of all points, one after the other, in units of the least scale. */
   readonly values: Float64Array;
   /** Magnitudes that coordinates have, ascending. */
   readonly levels: Float64Array;
-  /** Of every point, its halves: level numbers of a half's coordinates, the first counting least. */
-  readonly first: Uint8Array;
+  /** Points in the order of their first halves: their numbers, and their second halves. */
+  readonly order: Uint16Array;
   readonly second: Uint8Array;
+  /** Where points with a first half begin among these, by half; where they end is where the next begin. */
+  readonly starts: Uint16Array;
   /** Different halves, those that no point has included. */
   readonly halves: number;
 
   /** @param points [dimensions, size] */
-  constructor(points: Float32Array, dimensions: number) {
+  constructor(points: Float32Array, dimensions: 8 | 4) {
     this.dimensions = dimensions;
     this.size = points.length / dimensions;
     this.values = Float64Array.from(points);
     this.levels = Float64Array.from(new Set(points)).sort();
     this.halves = this.levels.length ** (dimensions / 2);
-    this.first = this.halvesAt(0);
-    this.second = this.halvesAt(dimensions / 2);
+    const first = this.halvesAt(0);
+    const second = this.halvesAt(dimensions / 2);
+    this.order = Uint16Array.from(first, (_, point) => point).sort((p, q) => first[p] - first[q] || p - q);
+    this.second = Uint8Array.from(this.order, (point) => second[point]);
+    this.starts = new Uint16Array(this.halves + 1);
+    for (const half of first) this.starts[half + 1] += 1;
+    for (let half = 0; half < this.halves; half++) this.starts[half + 1] += this.starts[half];
   }
 
   private halvesAt(first: number): Uint8Array {
