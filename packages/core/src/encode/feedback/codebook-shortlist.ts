@@ -7,6 +7,12 @@ import type { Codebook } from './codebook.js';
 /** What first and second halves cost, by half. */
 type Costs = readonly [Float64Array, Float64Array];
 
+/** The half that costs least, and what it costs, of the first and of the second. */
+interface Cheapest {
+  readonly halves: Uint8Array;
+  readonly costs: Float64Array;
+}
+
 export class PointRanking {
   /** The best with signs as they are, best first, and with one sign turned. */
   readonly asWished: Shortlist;
@@ -15,6 +21,7 @@ export class PointRanking {
   private readonly costs: Costs;
   /** What turning one sign of a half adds. */
   private readonly turning: Costs;
+  private readonly cheapest: Cheapest = { halves: new Uint8Array(2), costs: new Float64Array(2) };
 
   constructor(codebook: Codebook, length: number) {
     const costs = (): Costs => [new Float64Array(codebook.halves), new Float64Array(codebook.halves)];
@@ -37,33 +44,56 @@ export class PointRanking {
     const length = dimensions / 2;
     for (let half = 0; half < 2; half++) {
       const costs = this.costs[half];
-      const turning = this.turning[half];
       costs[0] = 0;
-      turning[0] = Infinity;
+      this.turning[half][0] = Infinity;
+      this.cheapest.halves[half] = 0;
+      this.cheapest.costs[half] = 0;
       for (let axis = 0, known = 1; axis < length; axis++, known *= count) {
         const k = first + half * length + axis;
-        const weight = metric[9 * k];
         const size = Math.abs(wish[k]);
-        // The lowest level last: its places hold what is known.
-        for (let level = count - 1; level >= 0; level--) {
-          const value = scale * levels[level];
-          const cost = weight * (value - size) * (value - size);
-          const at = level * known;
-          for (let i = 0; i < known; i++) costs[at + i] = costs[i] + cost;
-          if (!turns) continue;
-          const added = 4 * weight * value * size;
-          for (let i = 0; i < known; i++) turning[at + i] = Math.min(turning[i], added);
-        }
+        this.priceAxis(half, known, size, metric[9 * k], scale);
+        if (turns) this.priceTurning(half, known, 4 * size * metric[9 * k] * scale);
       }
     }
   }
 
+  /** Makes of prices of the axes before, which have as many combinations as are known, those of one more. */
+  private priceAxis(half: number, known: number, size: number, weight: number, scale: number): void {
+    const { levels } = this.codebook;
+    const { cheapest } = this;
+    const costs = this.costs[half];
+    let least = Infinity;
+    let best = 0;
+    // The lowest level last: its places hold what is known.
+    for (let level = levels.length - 1; level >= 0; level--) {
+      const error = scale * levels[level] - size;
+      const cost = weight * error * error;
+      const at = level * known;
+      for (let i = 0; i < known; i++) costs[at + i] = costs[i] + cost;
+      if (cost >= least) continue;
+      least = cost;
+      best = level;
+    }
+    cheapest.halves[half] += best * known;
+    cheapest.costs[half] += least;
+  }
+
+  private priceTurning(half: number, known: number, factor: number): void {
+    const { levels } = this.codebook;
+    const turning = this.turning[half];
+    for (let level = levels.length - 1; level >= 0; level--) {
+      const added = factor * levels[level];
+      const at = level * known;
+      for (let i = 0; i < known; i++) turning[at + i] = Math.min(turning[i], added);
+    }
+  }
+
   rankAsWished(): void {
-    this.asWished.fill(this.costs, null);
+    this.asWished.fill(this.costs, null, this.cheapest);
   }
 
   rankOneTurned(): void {
-    this.oneTurned.fill(this.costs, this.turning);
+    this.oneTurned.fill(this.costs, this.turning, this.cheapest);
   }
 }
 
@@ -80,13 +110,13 @@ export class Shortlist {
   }
 
   /** @param turning null where no sign is turned; else a point costs the less of what its halves add */
-  fill(costs: Costs, turning: Costs | null): void {
+  fill(costs: Costs, turning: Costs | null, cheapest: Cheapest): void {
     const { prices } = this;
-    const [first, second] = costs;
-    const least = leastOf(second);
-    const best = first.indexOf(leastOf(first));
+    const first = costs[0];
+    const best = cheapest.halves[0];
+    const least = cheapest.costs[1];
     const worst = prices.length - 1;
-    prices.fill(Infinity);
+    for (let place = 0; place <= worst; place++) prices[place] = Infinity;
     this.scan(best, costs, turning);
     for (let half = 0; half < first.length; half++)
       if (first[half] + least < prices[worst] && half !== best) this.scan(half, costs, turning);
@@ -113,10 +143,4 @@ export class Shortlist {
       points[place] = order[index];
     }
   }
-}
-
-function leastOf(costs: Float64Array): number {
-  let least = Infinity;
-  for (let half = 0; half < costs.length; half++) if (costs[half] < least) least = costs[half];
-  return least;
 }

@@ -10,6 +10,8 @@ import { nearestHalf } from './half-float.js';
 import type { SpanMemory } from './span-memory.js';
 import type { Rounding } from './span-solver.js';
 
+/** Of ggml's own scale, which is best where each error stands alone: where others make it good, a finer one often is. */
+const FIRST_SCALES = [1, 0.95, 0.9];
 /** Rounds of refitting, at most, and the least gain for another, relative to the loss. */
 const MOST_ROUNDS = 4;
 const LEAST_GAIN = 0.004;
@@ -48,16 +50,18 @@ export class CodebookSolver {
   solve(targets: ArrayLike<number>, { feedback, refit }: Rounding): number {
     this.memory.vectors.targets.values.set(targets);
     let loss = this.measure();
-    // Without a scale all points stand for zeros.
-    if (this.cells.block.scale === 0) return loss;
-    if (feedback) loss = this.withFeedback(loss);
+    const { scale } = this.cells.block;
+    // Without one all points stand for zeros.
+    if (scale === 0) return loss;
+    if (feedback)
+      for (const factor of FIRST_SCALES) loss = this.withFeedback(loss, nearestHalf(factor * scale));
     if (!refit) return loss;
     for (let round = 0; round < MOST_ROUNDS; round++) {
       const before = loss;
       loss -= this.refitGroups();
       loss -= this.refitScale();
       loss -= this.sweep();
-      if (round === 0 && feedback) loss = this.withFeedback(loss);
+      if (round === 0 && feedback) loss = this.withFeedback(loss, this.cells.block.scale);
       if (before - loss <= LEAST_GAIN * before) break;
     }
     return loss;
@@ -81,14 +85,17 @@ export class CodebookSolver {
     return this.cells.scaleOf(block.scaleCodes[Math.floor((eight * EIGHT) / format.groupSize)]);
   }
 
-  /** Decides all eights anew with feedback, and takes them where that is better. */
-  private withFeedback(loss: number): number {
+  /** Decides all eights anew with feedback by this scale, and takes them and it where that is better. */
+  private withFeedback(loss: number, scale: number): number {
     const { memory, eights, search, wish, decidedPoints, decidedSigns } = this;
     const { block } = this.cells;
     const { targets, errors } = memory.vectors;
+    const earlierScale = block.scale;
+    block.scale = scale;
     errors.values.fill(0);
     let found = 0;
-    for (let place = 0; place < eights.order.length; place++) {
+    // As soon as it is worse it is not taken.
+    for (let place = 0; place < eights.order.length && found < loss; place++) {
       const eight = eights.order[place];
       const [first, done] = [eight * EIGHT, place * EIGHT];
       for (let k = 0; k < EIGHT; k++)
@@ -98,7 +105,10 @@ export class CodebookSolver {
       decidedSigns[eight] = search.signs;
       for (let k = 0; k < EIGHT; k++) errors.values[done + k] = targets.values[first + k] - search.values[k];
     }
-    if (found >= loss) return loss;
+    if (!(found < loss)) {
+      block.scale = earlierScale;
+      return loss;
+    }
     block.points.set(decidedPoints);
     block.signs.set(decidedSigns);
     return this.measure();

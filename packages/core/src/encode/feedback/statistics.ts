@@ -26,7 +26,7 @@ export interface RoundingStatistics {
 }
 
 /** Part of the key of everything that is encoded with them. */
-const ROUNDING_VERSION = 5;
+const ROUNDING_VERSION = 6;
 
 /** Of every so many chunks, one is kept to check by. */
 const CHECKED = 5;
