@@ -222,6 +222,7 @@ async function encodeOurs(on: Setting, scheme: TensorType): Promise<number> {
     files: [on.source],
     importancePath: on.importance,
     rounding: null,
+    encodedCacheBytes: 0,
     outputPath: on.ours,
     journalPath,
     tensors: layout.tensors.map(({ name, type, offset }) => ({ name, scheme: type, offset, learned: null })),

@@ -8,6 +8,7 @@ import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { encodeMemory } from './feedback/encode-memory.js';
 import type { LearnedCodes } from './learned/learned.js';
 import { roundingParameters } from './feedback/statistics.js';
+import { roomForEncoded } from './room-for-encoded.js';
 import { SLAB_WEIGHTS } from './slabs.js';
 import type { UnfinishedOutput } from './unfinished-output.js';
 
@@ -62,6 +63,7 @@ async function* encodeMissing(
             files: model.files.map((file) => file.path),
             importancePath: calibration.path,
             rounding: roundingParameters(model, calibration.rounding),
+            encodedCacheBytes: roomForEncoded(),
             outputPath: unfinished.path,
             journalPath: unfinished.journalPath,
             tensors: layout.tensors

@@ -13,6 +13,7 @@ import { type StoredTensor, WeightFiles } from '../model/weight-files.js';
 import { inLanes } from '../run/lanes.js';
 import type { ColumnWeights } from '../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from './encode-rows.js';
+import { type EncodedCache, sharedEncodedCache } from './encoded-cache.js';
 import { Rounder, type RoundingParameters } from './feedback/rounder.js';
 import type { EncodedTensorPlace } from './learned/learned-task.js';
 import { readParts } from './learned/stored-parts.js';
@@ -32,6 +33,8 @@ export type EncodeTask = TaskType<
     readonly files: readonly string[];
     readonly importancePath: string;
     readonly rounding: RoundingParameters | null;
+    /** Memory of the engine's in which measurements may have left tensors encoded. */
+    readonly encodedCacheBytes: number;
     readonly outputPath: string;
     readonly journalPath: string;
     readonly tensors: readonly EncodedPlace[];
@@ -45,6 +48,8 @@ interface SlabJob {
   readonly tensor: StoredTensor;
   readonly weights: ColumnWeights | null;
   readonly slab: Slab;
+  /** Gives bytes that were made before; null: they are to be encoded. */
+  readonly made: (() => Promise<Uint8Array>) | null;
   /** Shared by the slabs of a tensor: how many are still to be written. */
   readonly progress: { slabsLeft: number };
 }
@@ -56,8 +61,9 @@ export const runEncode: TaskHandler<EncodeTask> = async (parameters, report, set
   try {
     const importance = await readImportance(parameters.importancePath);
     const rounder = new Rounder(engine, parameters.rounding);
+    const encoded = sharedEncodedCache(parameters, parameters.encodedCacheBytes);
     const freeLanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
-    await inLanes(settings.threads, slabJobs(parameters, files, importance), async (job) => {
+    await inLanes(settings.threads, slabJobs(parameters, files, importance, encoded), async (job) => {
       const lane = freeLanes.pop() as EncoderLane;
       try {
         await encodeSlab(lane, job, rounder, output, parameters);
@@ -87,12 +93,14 @@ function* slabJobs(
   { tensors }: EncodeTask['parameters'],
   files: WeightFiles,
   importance: Awaited<ReturnType<typeof readImportance>>,
+  encoded: EncodedCache,
 ): Generator<SlabJob> {
   for (const place of tensors) {
     const tensor = files.tensor(place.name);
-    if (place.learned !== null) {
+    const made = madeBefore(place, encoded);
+    if (made !== null) {
       const slab = { firstRow: 0, rows: tensor.rows };
-      yield { place, tensor, weights: null, slab, progress: { slabsLeft: 1 } };
+      yield { place, tensor, weights: null, slab, made, progress: { slabsLeft: 1 } };
       continue;
     }
     const weights = place.scheme === tensor.type ? null : weightsFor(importance, tensor, place.scheme);
@@ -102,22 +110,26 @@ function* slabJobs(
       SLAB_WEIGHTS,
     );
     const progress = { slabsLeft: slabs.length };
-    for (const slab of slabs) yield { place, tensor, weights, slab, progress };
+    for (const slab of slabs) yield { place, tensor, weights, slab, made: null, progress };
   }
+}
+
+/** The whole tensor's bytes, where it was encoded on the way to the plan; null: it was not. */
+function madeBefore({ name, scheme, learned }: EncodedPlace, encoded: EncodedCache): SlabJob['made'] {
+  if (learned !== null) return async () => (await readParts(learned.path, learned.name)).data;
+  const kept = encoded.get(name, scheme);
+  return kept === undefined ? null : async () => kept;
 }
 
 async function encodeSlab(
   lane: EncoderLane,
-  { place, tensor, weights, slab, progress }: SlabJob,
+  { place, tensor, weights, slab, made, progress }: SlabJob,
   rounder: Rounder,
   output: FileHandle,
   { outputPath, journalPath }: EncodeTask['parameters'],
 ): Promise<void> {
   const statistics = weights === null ? null : await rounder.statisticsOf(tensor.name);
-  const bytes =
-    place.learned === null
-      ? await lane.encode(tensor, slab, place.scheme, weights, statistics)
-      : (await readParts(place.learned.path, place.learned.name)).data;
+  const bytes = await (made?.() ?? lane.encode(tensor, slab, place.scheme, weights, statistics));
   const { blockSize, blockBytes } = tensorTypes[place.scheme];
   const rowBytes = (tensor.rowLength / blockSize) * blockBytes;
   await writeAt(output, outputPath, bytes, place.offset + slab.firstRow * rowBytes);

@@ -3,6 +3,7 @@ import type { Calibration } from '../calibrate/calibrate.js';
 import type { ModelTensor } from '../model/types.js';
 import { membersOf, type SchemeGroup } from '../measure/errors/scheme-groups.js';
 import { probeText } from '../measure/gradients/probed-prices.js';
+import { roomForEncoded } from '../encode/room-for-encoded.js';
 import { settleEmbedding } from '../measure/settle-embedding.js';
 import type { Wanted } from '../measure/wanted.js';
 import { storedBytes } from '../plan/bytes.js';
@@ -50,7 +51,8 @@ export async function* priceChoices(
     const choices = priceOptions(storage, measured);
     return sizesOf(choices).flatMap((bytes) => candidateAt(tensor.name, choices, groups, bytes));
   };
-  const live = { run, model, calibration, text: probeText(search) };
+  const text = probeText(search);
+  const live = { run, model, calibration, text, encodedCacheBytes: roomForEncoded() };
   return { ...pricing, measured: yield* settleEmbedding(live, tensor, pricing.measured, usedBy) };
 }
 

@@ -5,7 +5,8 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import type { Variant } from '../measure/live/change.js';
-import { gatherVariants, type LiveMeasurement, roomForEncoded } from '../measure/live/variants.js';
+import { roomForEncoded } from '../encode/room-for-encoded.js';
+import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
 import type { Choice } from '../plan/types.js';
 import type { Work } from '../run/events.js';

@@ -6,6 +6,7 @@
 import { BitsmithError } from '@bitsmith/formats';
 import type { Variant } from '../measure/live/change.js';
 import { planVariant } from '../measure/live/plan-variant.js';
+import { roomForEncoded } from '../encode/room-for-encoded.js';
 import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
 import { planFromPreset } from '../plan/presets/preset-plan.js';
@@ -136,7 +137,7 @@ async function* compare(
   { model, calibration, search, floorTokens = DEFAULT_FLOOR_TOKENS }: FloorInput,
 ): Work<Comparison | null> {
   const text = spreadChunks(search, floorTokens);
-  const live = { run, model, calibration, text };
+  const live = { run, model, calibration, text, encodedCacheBytes: roomForEncoded() };
   const names = contestants.map(({ name }) => name).join(' and ');
   return yield* stage('refine', `the plan beside ${names} on ${text.name}`, async function* () {
     const schemes = new Map(made.tensors.map(({ tensor, scheme }) => [tensor, scheme as StorageType]));

@@ -5,7 +5,8 @@
  * Both plans then run over other text, which nothing was chosen on, and the one that loses less goes on.
  */
 import { planVariant } from '../measure/live/plan-variant.js';
-import { gatherVariants, type LiveMeasurement, roomForEncoded } from '../measure/live/variants.js';
+import { roomForEncoded } from '../encode/room-for-encoded.js';
+import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
 import { findSuperWeights, type SuperWeights } from '../measure/super-weights/super-weights.js';
 import { mergeCoupled } from '../plan/coupling.js';

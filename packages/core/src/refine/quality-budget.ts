@@ -6,7 +6,8 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import type { Gathered } from '../measure/gather.js';
-import { gatherVariants, type LiveMeasurement, roomForEncoded } from '../measure/live/variants.js';
+import { roomForEncoded } from '../encode/room-for-encoded.js';
+import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';
 import { bytesRange } from '../plan/bytes.js';
 import { type CouplingGroup, expandPicked, mergeCoupled, type MergedChoice } from '../plan/coupling.js';

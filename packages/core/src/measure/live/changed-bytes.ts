@@ -3,6 +3,7 @@ import { type ImportanceMatrix, isTensorType, tensorByteLength, type TensorType 
 import { decodeRows, encodeRows } from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from '../../encode/encode-rows.js';
+import { EncodedCache } from '../../encode/encoded-cache.js';
 import { KEPT_FACTORS_BYTES, Rounder, type RoundingParameters } from '../../encode/feedback/rounder.js';
 import { cutIntoSlabs, type Slab } from '../../encode/slabs.js';
 import { decodeParts, readParts } from '../../encode/learned/stored-parts.js';
@@ -14,7 +15,6 @@ import type { StorageType } from '../../plan/schemes.js';
 import { inLanes } from '../../run/lanes.js';
 import { BytePool } from './byte-pool.js';
 import type { Change } from './change.js';
-import { EncodedCache } from './encoded-cache.js';
 import { RowNoise } from './gaussian.js';
 
 /** Weights a lane works on at once. */
@@ -107,11 +107,10 @@ async function encodedOnce(
   };
   const byteLength = tensorByteLength(type, tensor.shape);
   if (!cache.takes(byteLength)) return encode(pool.take(byteLength));
-  const key = `${tensor.name} ${scheme}`;
-  const kept = cache.get(key);
+  const kept = cache.get(tensor.name, scheme);
   if (kept !== undefined) return { type, bytes: kept };
   const made = await encode(cache.allocate(byteLength));
-  cache.keep(key, made.bytes);
+  cache.keep(tensor.name, scheme, made.bytes);
   return made;
 }
 

@@ -14,7 +14,7 @@ import { WeightFiles } from '../../model/weight-files.js';
 import { describeChange, type Variant } from './change.js';
 import { type Baseline, type Batch, LiveModel, type PositionLosses } from './live-model.js';
 import { changeSource } from './changed-bytes.js';
-import { sharedEncodedCache } from './encoded-cache.js';
+import { sharedEncodedCache } from '../../encode/encoded-cache.js';
 import { LiveWeights } from './live-weights.js';
 import { standardErrorOfMean } from '../standard-error.js';
 
@@ -75,10 +75,7 @@ export async function runVariants(
   for (const { changes } of variants) for (const { tensor } of changes) slots.describe(tensor);
   const live = LiveModel.create(model, contextTokens, chunks.length, settings.threads);
   const files = await WeightFiles.open(parameters.files);
-  const encoded = sharedEncodedCache(
-    [...parameters.files, parameters.importancePath, JSON.stringify(parameters.rounding ?? null)].join('\n'),
-    encodedCacheBytes,
-  );
+  const encoded = sharedEncodedCache(parameters, encodedCacheBytes);
   const weights = new LiveWeights(
     slots,
     changeSource(files, importance, settings, encoded, parameters.rounding),

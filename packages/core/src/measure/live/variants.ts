@@ -2,11 +2,9 @@
  * @file The true loss of any set of changes to the live model, each an artifact of its own: what was measured once, by this
  * run or another, is not measured again. It is the yardstick that every estimate is held against.
  */
-import os from 'node:os';
 import { BitsmithError } from '@bitsmith/formats';
 import type { Calibration } from '../../calibrate/calibrate.js';
 import { encoderInputs, roundingParameters } from '../../encode/feedback/statistics.js';
-import { memoryLimit } from '../../engine/memory-need.js';
 import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
 import type { RunEvent, Work } from '../../run/events.js';
@@ -26,16 +24,6 @@ export interface LiveMeasurement {
   readonly text: TokenizedText;
   /** Memory in which the engine keeps encoded tensors for variants to come; absent: none. */
   readonly encodedCacheBytes?: number;
-}
-
-/** A machine with much memory has no use for more; one with little keeps seven eighths for the model. */
-const MOST_CACHE_BYTES = 512 * 2 ** 20;
-const CACHE_SHARE = 1 / 8;
-
-/** What the engine may keep of encoded tensors, for measurements that meet the same tensors in the same schemes again. */
-export function roomForEncoded(): number {
-  const free = Math.min(os.freemem(), memoryLimit());
-  return Math.min(MOST_CACHE_BYTES, Math.floor(free * CACHE_SHARE));
 }
 
 /**
