@@ -5,8 +5,7 @@
  */
 import type { Codebook } from './codebook.js';
 import { PointRanking, type Shortlist } from './codebook-shortlist.js';
-
-const EIGHT = 8;
+import { EIGHT } from './eights-metric.js';
 
 /** Points that are priced exactly, for one or for each of two. */
 const TRIED = { 8: 4, 4: 2 } as const;

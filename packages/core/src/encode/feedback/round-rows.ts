@@ -248,7 +248,7 @@ function setSpan(
   setColumns(target.zeros, span.zeros, rows, group);
 }
 
-/** Codes of codebooks, which the engine chooses for the moved targets, and which stay. */
+/** Codes of IQ1_S, IQ1_M and TQ1_0, which are chosen for the moved targets, and which stay. */
 interface CodebookSpan {
   readonly kind: 'codebook';
   readonly bytes: Uint8Array;

@@ -331,3 +331,16 @@ test('a span of zeros stays zeros', async () => {
   expect(place.values.every((value) => value === 0)).toBe(true);
   expect(targets.every((value) => value === 0)).toBe(true);
 });
+
+test.each(grids)('%s: a super-block of zeros stays zeros', async (type) => {
+  const [{ metric }] = statistics.factor.spans;
+  const { size } = metric;
+  const bytes = new Uint8Array(tensorByteLength(type, [size]));
+  const request = { type, values: new Float32Array(size), rows: 1, rowLength: size };
+  await encodeRows(engine, { ...request, importance: diagonalOf(metric) }, bytes);
+  const points = await gridPoints(engine, type, gridFormat(type)!);
+  const storage = { kind: 'grid', type, bytes, points, eights: eightsMetric(metric) } as const;
+  const place = { values: new Float32Array(size).fill(1), rowLength: size, first: 0 };
+  await solveSpans({ metric, rounding: BOTH, rows: 1, targets: new Float32Array(size), place, storage });
+  expect(place.values.every((value) => value === 0)).toBe(true);
+});
