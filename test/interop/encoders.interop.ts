@@ -22,6 +22,7 @@ import {
 import { alignedFloats, loadEngine } from '@bitsmith/ggml';
 import { afterAll, describe, expect, test } from 'vitest';
 import { factorGram } from '../../packages/core/src/encode/feedback/gram-factor.js';
+import { packGram, unpackGram } from '../../packages/core/src/encode/feedback/packed-gram.js';
 import { roundRows } from '../../packages/core/src/encode/feedback/round-rows.js';
 import { Rounder } from '../../packages/core/src/encode/feedback/rounder.js';
 import { AffineGrid } from '../../packages/core/src/encode/learned/affine-grid.js';
@@ -241,8 +242,9 @@ test.each(['affine4-g64', 'affine2-g32'] as const)('GPTQ: the same codes in %s',
   // More than one span, so that errors are pushed on.
   const [rows, width] = [16, 384];
   const { weight, gram } = correlated(rows, width);
-  const check = gram.slice();
-  const factor = await factorGram(engine, gram.slice(), 'weight', 0);
+  const packed = packGram(gram);
+  const factor = await factorGram(engine, unpackGram(packed), 'weight', 0);
+  const check = unpackGram(packed);
   const request = {
     scheme,
     values: weight,
@@ -262,7 +264,7 @@ test.each(['affine4-g64', 'affine2-g32'] as const)('GPTQ: the same codes in %s',
   await writeFile(question, JSON.stringify({ bits: spec.bits, groupSize: spec.groupSize }));
   await writeTensors(tensors, [
     { name: 'weight', dtype: 'F32', shape: [rows, width], values: weight },
-    { name: 'gram', dtype: 'F32', shape: [width, width], values: check },
+    { name: 'gram', dtype: 'F32', shape: [width, width], values: gram },
     { name: 'order', dtype: 'I32', shape: [width], values: order },
     { name: 'scales', dtype: 'F32', shape: [scales.length], values: scales },
     { name: 'zeros', dtype: 'U8', shape: [zeros.length], values: zeros },

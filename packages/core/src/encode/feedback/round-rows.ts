@@ -22,14 +22,12 @@ import { encodeRows } from '../encode-type.js';
 import { gramRowErrors } from '../gram-errors.js';
 import { ThreadPool } from '../thread-pool.js';
 import type { RowNumbers } from './affine-cells.js';
-import { eightsMetric } from './eights-metric.js';
 import type { FactoredSpan } from './gram-factor.js';
-import { gridPoints } from './grid-points.js';
 import type { TensorStatistics } from './rounder.js';
 import { type SlabMemory, withSlabMemory } from './slab-memory.js';
 import { SPAN } from './span.js';
-import { diagonalOf } from './span-metric.js';
-import type { SpanJob, SpanResult, SpanStorage } from './span-worker.js';
+import { storageOf } from './span-storage.js';
+import type { SpanJob, SpanResult } from './span-worker.js';
 
 export interface RoundRequest {
   readonly scheme: StorageType;
@@ -179,7 +177,7 @@ async function withFeedback(
       targets.subarray(0, rows * size),
       rows,
       span,
-      nearest,
+      nearest.ofRows,
       memory,
     );
     if (begun.kind === 'codebook') setDecided(place, begun.values, targets, rows);
@@ -246,41 +244,6 @@ function setSpan(
   const group = groupSize === 'row' ? 0 : first / groupSize;
   setColumns(target.scales, span.scales, rows, group);
   setColumns(target.zeros, span.zeros, rows, group);
-}
-
-/** Codes of IQ1_S, IQ1_M and TQ1_0, which are chosen for the moved targets, and which stay. */
-interface CodebookSpan {
-  readonly kind: 'codebook';
-  readonly bytes: Uint8Array;
-  readonly values: Float32Array;
-}
-
-/** What a span begins with. */
-async function storageOf(
-  engine: Engine,
-  scheme: StorageType,
-  targets: Float32Array,
-  rows: number,
-  { metric }: FactoredSpan,
-  { ofRows }: NearestRows,
-  memory: SlabMemory,
-): Promise<SpanStorage | CodebookSpan> {
-  const spec = affineSpec(scheme);
-  if (spec !== undefined) return { kind: 'affine', spec, ofRows };
-  const type = scheme as TensorType;
-  const { size } = metric;
-  const bytes = memory.codes(tensorByteLength(type, [size, rows]));
-  const request = { type, values: targets, rows, rowLength: size, importance: diagonalOf(metric) };
-  await encodeRows(engine, request, bytes);
-  if (blockFormat(type) !== null) return { kind: 'blocks', type, bytes };
-  const grid = gridFormat(type);
-  if (grid !== null) {
-    const points = await gridPoints(engine, type, grid);
-    return { kind: 'grid', type, bytes, points, eights: eightsMetric(metric) };
-  }
-  const decoded = memory.moved(rows).subarray(0, size * rows);
-  await decodeRows(engine, { type, bytes, rows, rowLength: size }, decoded);
-  return { kind: 'codebook', bytes, values: decoded };
 }
 
 /** What the spans before this one got wrong, times what it takes over of that: (t - w) U. */
