@@ -41,7 +41,8 @@ async function measured(...[parameters, report, settings]: Parameters<TaskHandle
   try {
     const model = await shapeOf(parameters.files[0], files);
     const { positions, outputs, seed, sequences: texts } = parameters;
-    const all = { engine, files, model, positions, seed, firstScored: 0, scratchPath: null };
+    const what = { positions, seed, firstScored: 0, withoutSquares: true };
+    const all = { engine, files, model, ...what, scratchPath: null };
     const pass = await openWithin(
       (lanes) => GramPass.open({ ...all, lanes }),
       {

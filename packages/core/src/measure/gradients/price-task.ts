@@ -155,7 +155,7 @@ async function codedRows(
 }
 
 /** Rows that tell what feedback leaves, at the most: a ratio on the same rows is known to some percent from these. */
-const SHARE_ROWS = 24;
+const SHARE_ROWS = 20;
 
 /** What the codes lose of what the nearest lose, on text that neither was chosen by: of some of the rows, evenly spaced. */
 async function shareLeft(

@@ -36,7 +36,7 @@ export async function* gradientPrices(
     items: pairs,
     taskOf: ({ tensor, scheme }) => ({
       kind: 'gradient-price',
-      version: 8,
+      version: 9,
       parameters: { tensor, scheme, sampleWeights: SAMPLE_WEIGHTS, ...encoderVersion([scheme]) },
       inputs: {
         model: model.sha256,

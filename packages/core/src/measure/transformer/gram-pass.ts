@@ -11,8 +11,8 @@ import { EMBEDDING, EmbeddingRows } from './embedding.js';
 import { gramPartOf, GramSum } from './gram.js';
 import { Head } from './head.js';
 
-/** Sequences whose inputs are summed at once. */
-const GRAM_SEQUENCES = 4;
+/** Positions whose inputs are summed at once, in whole sequences. */
+const BATCH_POSITIONS = 2048;
 
 /** Takes the Gram matrices of a block by the first matrix that reads the input; null: of the two ends. */
 export type TakeGrams = (block: number | null, grams: ReadonlyMap<string, Float32Array>) => Promise<void>;
@@ -22,12 +22,15 @@ export class GramPass {
   private readonly blocks: Blocks;
   private readonly head: Head;
   private readonly embedding: EmbeddingRows;
+  /** Sequences of a batch. */
+  private readonly together: number;
 
   private constructor(settings: PassSettings, blocks: Blocks, head: Head) {
     this.settings = settings;
     this.blocks = blocks;
     this.head = head;
     this.embedding = new EmbeddingRows(settings);
+    this.together = Math.max(1, Math.floor(BATCH_POSITIONS / settings.positions));
   }
 
   static async open(settings: PassSettings): Promise<GramPass> {
@@ -42,7 +45,7 @@ export class GramPass {
       .map(([, { shape }]) => shape[0]);
     const ends = [this.settings.model.width, this.settings.model.width];
     return [...widths, ...ends].reduce(
-      (sum, width) => sum + GramSum.byteLength(width, positions * GRAM_SEQUENCES),
+      (sum, width) => sum + GramSum.byteLength(width, positions * this.together),
       this.blocks.byteLength + this.head.byteLength,
     );
   }
@@ -110,8 +113,8 @@ export class GramPass {
     signal?: AbortSignal,
   ): Promise<void> {
     const { head } = this;
-    for (let first = 0; first < streams.length; first += GRAM_SEQUENCES) {
-      const batch = streams.slice(first, first + GRAM_SEQUENCES);
+    for (let first = 0; first < streams.length; first += this.together) {
+      const batch = streams.slice(first, first + this.together);
       const found = await head.run(
         batch.map((stream, place) => {
           const { index, tokens } = sequences[first + place];
@@ -138,8 +141,8 @@ export class GramPass {
       at: number,
     ) => Promise<ReadonlyMap<string, WeighedInput>>,
   ): Promise<void> {
-    for (let first = 0; first < streams.length; first += GRAM_SEQUENCES) {
-      const batch = streams.slice(first, first + GRAM_SEQUENCES);
+    for (let first = 0; first < streams.length; first += this.together) {
+      const batch = streams.slice(first, first + this.together);
       await this.blocks.inEach(batch, async (lane, stream, place) => {
         for (const [name, input] of await inputsOf(lane, stream, first + place))
           this.sumOf(sums, name, input).place(input.values, input.energy, place);
@@ -149,14 +152,18 @@ export class GramPass {
   }
 
   private async addBatch(sums: ReadonlyMap<string, GramSum>, signal?: AbortSignal): Promise<void> {
-    await inLanes(this.settings.lanes, sums.values(), (sum) => sum.add(signal));
+    for (const sum of sums.values()) sum.close();
+    // The longest first, so that no lane is left waiting for one.
+    const bands = [...sums.values()].flatMap((sum) => sum.bands).toSorted((a, b) => b.work - a.work);
+    await inLanes(this.settings.lanes, bands, (band) => band.add(signal));
+    for (const sum of sums.values()) sum.open();
   }
 
   private sumOf(sums: Map<string, GramSum>, name: string, { values, energy }: WeighedInput): GramSum {
     const known = sums.get(name);
     if (known !== undefined) return known;
     const { engine } = this.settings;
-    const sum = new GramSum(engine, values.length / energy.length, energy.length * GRAM_SEQUENCES);
+    const sum = new GramSum(engine, values.length / energy.length, energy.length * this.together);
     sums.set(name, sum);
     return sum;
   }

@@ -18,32 +18,69 @@ export function gramPartOf(part: string): string | null {
   return owners.has(owner) ? owner : null;
 }
 
-/** Adds up w x x' of one input, a batch of sequences at a time. */
+/** Columns of a band: small enough that bands keep all lanes at work. */
+const BAND = 256;
+
+/** Rows `first` up to `end` of the lower triangle of a sum, as far as column `end`. */
+class GramBand {
+  readonly first: number;
+  readonly end: number;
+  /** [end, end - first] */
+  readonly sum: Float32Array;
+  private readonly graph: ComputeGraph;
+
+  constructor(engine: Engine, batch: Float32Array, width: number, first: number) {
+    this.first = first;
+    this.end = Math.min(width, first + BAND);
+    const { end } = this;
+    this.sum = alignedFloats(end * (end - first));
+    this.graph = new ComputeGraph(engine, 32);
+    const { graph } = this;
+    const x = graph.leaf(batch, width, batch.length / width);
+    const before = graph.transpose(graph.slice(x, 0, end));
+    const own = graph.transpose(graph.slice(x, first, end - first));
+    const sum = graph.leaf(this.sum, end, end - first);
+    graph.store(graph.add(sum, graph.multiply(before, own)), this.sum);
+  }
+
+  /** Multiplications of a batch, for each of its positions. */
+  get work(): number {
+    return this.sum.length;
+  }
+
+  async add(signal?: AbortSignal): Promise<void> {
+    await this.graph.compute({ signal });
+  }
+
+  dispose(): void {
+    this.graph.dispose();
+  }
+}
+
+/** Adds up w x x' of one input, a batch of sequences at a time: half the matrix, which is symmetric. */
 export class GramSum {
-  /** [width, width] */
-  private readonly sum: Float32Array;
+  /** To be added, in any order, between `close` and `open`. */
+  readonly bands: readonly GramBand[];
+  private readonly width: number;
   private readonly batch: Float32Array;
   /** Of each place of the batch: its positions' weights, summed. */
   private readonly placed: number[] = [];
-  private readonly graph: ComputeGraph;
-  private readonly width: number;
   private filled = 0;
   private weight = 0;
 
   /** @param positions of a batch */
   constructor(engine: Engine, width: number, positions: number) {
     this.width = width;
-    this.sum = alignedFloats(width * width);
     this.batch = alignedFloats(width * positions);
-    this.graph = new ComputeGraph(engine, 32);
-    const x = this.graph.transpose(this.graph.leaf(this.batch, width, positions));
-    const sum = this.graph.leaf(this.sum, width, width);
-    this.graph.store(this.graph.add(sum, this.graph.multiply(x, x)), this.sum);
+    this.bands = Array.from(
+      { length: Math.ceil(width / BAND) },
+      (_, index) => new GramBand(engine, this.batch, width, index * BAND),
+    );
   }
 
-  /** Bytes of a sum, of the batch that is added, and of the graph that does it. */
+  /** Bytes of a sum, of the batch that is added, and of the graphs that do it. */
   static byteLength(width: number, positions: number): number {
-    return 4 * (3 * width * width + 2 * width * positions);
+    return 4 * (2 * width * width + 3 * width * positions);
   }
 
   /** Puts a sequence's inputs, [width, positions], at its place in the batch. @param weights one a position */
@@ -59,26 +96,35 @@ export class GramSum {
     this.filled = Math.max(this.filled, start + input.length);
   }
 
-  /** Adds the batch; places that were not filled count as nothing. */
-  async add(signal?: AbortSignal): Promise<void> {
+  /** The batch is complete: places that were not filled count as nothing. */
+  close(): void {
     this.batch.fill(0, this.filled);
-    await this.graph.compute({ signal });
     for (const weight of this.placed) this.weight += weight;
+  }
+
+  /** The batch was added: the next one begins. */
+  open(): void {
     this.placed.length = 0;
     this.filled = 0;
   }
 
-  /** The weighted mean so far; the next sum begins at nothing. */
+  /** The weighted mean so far, [width, width]; the next sum begins at nothing. */
   take(): Float32Array {
+    const { width } = this;
     // Without any weight all sums are zero.
     const total = this.weight === 0 ? 1 : this.weight;
-    const mean = this.sum.map((value) => value / total);
-    this.sum.fill(0);
+    const mean = new Float32Array(width * width);
+    for (const { first, end, sum } of this.bands) {
+      for (let i = first; i < end; i++)
+        for (let j = 0; j <= i; j++)
+          mean[i * width + j] = mean[j * width + i] = sum[(i - first) * end + j] / total;
+      sum.fill(0);
+    }
     this.weight = 0;
     return mean;
   }
 
   dispose(): void {
-    this.graph.dispose();
+    for (const band of this.bands) band.dispose();
   }
 }

@@ -1,11 +1,13 @@
 import path from 'node:path';
 import { loadEngine } from '@bitsmith/ggml';
 import { expect, test } from 'vitest';
+import { GramSum } from '../../../src/measure/transformer/gram.js';
 import { GramPass } from '../../../src/measure/transformer/gram-pass.js';
 import { InputPass } from '../../../src/measure/transformer/input-pass.js';
 import type { Sequence } from '../../../src/measure/transformer/blocks.js';
 import { openWithin, type PassMemory } from '../../../src/measure/transformer/pass-within.js';
 import { expectFailure } from '../../support/errors.js';
+import { gaussian, randomFrom } from '../../support/random.js';
 import { temporaryFolder } from '../../support/temporary.js';
 import { openGramPass, openPass, tinyPassSettings } from '../../support/tiny-pass.js';
 import {
@@ -103,6 +105,35 @@ test("the embedding's diagonal is the mean square of its rows' gradients, where 
     diagonal,
     Float64Array.from(columns, (value) => value / POSITIONS),
   );
+});
+
+test('sums of several bands are whole: places that are not filled count as nothing', async () => {
+  const [width, positions] = [300, 6];
+  const random = randomFrom(5);
+  const sum = new GramSum(engine, width, 2 * positions);
+  const expected = new Float64Array(width * width);
+  let total = 0;
+  for (const places of [2, 1]) {
+    for (let at = 0; at < places; at++) {
+      const input = Float32Array.from({ length: width * positions }, () => gaussian(random));
+      const weights = Float32Array.from({ length: positions }, () => random());
+      sum.place(input, weights, at);
+      weights.forEach((weight, position) => {
+        total += weight;
+        const x = input.subarray(position * width, (position + 1) * width);
+        outerProduct(x).forEach((product, i) => (expected[i] += weight * product));
+      });
+    }
+    sum.close();
+    for (const band of sum.bands) await band.add();
+    sum.open();
+  }
+  expectNear(
+    sum.take(),
+    expected.map((value) => value / total),
+  );
+  expect(sum.take().every((value) => value === 0)).toBe(true);
+  sum.dispose();
 });
 
 test('the same bits on any lanes, with streams in memory or on disk', async () => {
