@@ -6,8 +6,9 @@ import { type Line, leanRun, noSignals, type Place, places, startProgram } from 
 const freshPlace = await places();
 
 describe.skipIf(noSignals)('an engine that is killed (needs signals)', () => {
-  // Several batches: the first one's report is then heard while the second is computed.
-  const options = { ...leanRun, calibrationTokens: 4096 };
+  // Several batches, and a large tensor in a type that takes long: the first report is then heard while others are computed.
+  const locks = [...leanRun.locks, String.raw`^output\.weight=IQ2_XXS`];
+  const options = { ...leanRun, locks, calibrationTokens: 4096 };
   let done: Place;
   let undisturbed: readonly Line[];
 
