@@ -22,7 +22,6 @@ import {
 import { alignedFloats, loadEngine } from '@bitsmith/ggml';
 import { afterAll, describe, expect, test } from 'vitest';
 import { factorGram } from '../../packages/core/src/encode/feedback/gram-factor.js';
-import { packGram, unpackGram } from '../../packages/core/src/encode/feedback/packed-gram.js';
 import { roundRows } from '../../packages/core/src/encode/feedback/round-rows.js';
 import { Rounder } from '../../packages/core/src/encode/feedback/rounder.js';
 import { AffineGrid } from '../../packages/core/src/encode/learned/affine-grid.js';
@@ -35,6 +34,7 @@ import { EmbeddingRows } from '../../packages/core/src/measure/transformer/embed
 import { loadVector, loadWeights, weightArray } from '../../packages/core/src/measure/transformer/weights.js';
 import { affineSpec } from '../../packages/core/src/plan/affine-schemes.js';
 import { gaussian, randomFrom } from '../../packages/core/test/support/random.js';
+import { triangleOf } from '../../packages/core/test/support/triangle.js';
 import { tinyPassSettings } from '../../packages/core/test/support/tiny-pass.js';
 import {
   tinyFamilies,
@@ -242,9 +242,8 @@ test.each(['affine4-g64', 'affine2-g32'] as const)('GPTQ: the same codes in %s',
   // More than one span, so that errors are pushed on.
   const [rows, width] = [16, 384];
   const { weight, gram } = correlated(rows, width);
-  const packed = packGram(gram);
-  const factor = await factorGram(engine, unpackGram(packed), 'weight', 0);
-  const check = unpackGram(packed);
+  const factor = await factorGram(engine, triangleOf(gram), 'weight', 0);
+  const check = triangleOf(gram);
   const request = {
     scheme,
     values: weight,

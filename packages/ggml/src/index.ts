@@ -12,7 +12,7 @@ export type { TokenBatch } from './api/batch.js';
 export { needsCodebooks, prepareCodebooks } from './api/codebooks.js';
 export { LlamaContext, type ContextOptions } from './api/context.js';
 export { Tape, type DifferentiableWeight, type WeightProduct } from './api/autograd.js';
-export { ComputeGraph } from './api/graph.js';
+export { computeOnce, ComputeGraph } from './api/graph.js';
 export type { GraphNode, RopeSettings, Shape } from './api/graph-shapes.js';
 export type { EngineDescription, GpuDevice } from './api/description.js';
 export {

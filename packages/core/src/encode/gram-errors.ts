@@ -1,5 +1,5 @@
 /** @file What changes of rows cost under the full Gram matrix of their inputs. */
-import { ComputeGraph, type Engine, type GraphNode } from '@bitsmith/ggml';
+import { computeOnce, type Engine, type GraphNode } from '@bitsmith/ggml';
 import type { SpanTriangle } from './feedback/span-triangle.js';
 
 /** Nodes a span takes. */
@@ -15,8 +15,7 @@ export async function gramRowErrors(
   gram: SpanTriangle,
 ): Promise<Float32Array> {
   const errors = new Float32Array(rows);
-  const graph = new ComputeGraph(engine, NODES * (gram.spans + 1));
-  try {
+  await computeOnce(engine, NODES * (gram.spans + 1), (graph) => {
     const change = graph.subtract(graph.leaf(values, rowLength, rows), graph.leaf(decoded, rowLength, rows));
     let sum: GraphNode | null = null;
     for (let span = 0; span < gram.spans; span++) {
@@ -31,9 +30,6 @@ export async function gramRowErrors(
         sum = graph.add(sum, graph.scale(cost(gram.cross(span), graph.slice(change, 0, first)), 2));
     }
     graph.store(sum as GraphNode, errors);
-    await graph.compute();
-  } finally {
-    graph.dispose();
-  }
+  });
   return errors;
 }

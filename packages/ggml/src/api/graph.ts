@@ -9,6 +9,7 @@
  */
 import type { RopeArguments } from '../binding/graph.js';
 import { ggmlTypes } from '../binding/layout.js';
+import type { Engine } from './engine.js';
 import { GraphMemory } from './graph-memory.js';
 import {
   assertEpsilon,
@@ -314,5 +315,25 @@ export class ComputeGraph extends GraphMemory {
       ];
       return native[name](...turning);
     });
+  }
+}
+
+/**
+ * Builds a graph, computes it once, and gives its memory back.
+ * @param capacity nodes, at most
+ * @param build says by `store` what is wanted
+ */
+export async function computeOnce(
+  engine: Engine,
+  capacity: number,
+  build: (graph: ComputeGraph) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const graph = new ComputeGraph(engine, capacity);
+  try {
+    build(graph);
+    await graph.compute({ signal });
+  } finally {
+    graph.dispose();
   }
 }

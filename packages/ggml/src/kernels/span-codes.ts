@@ -22,15 +22,16 @@ const LANES = [0, 1, 2, 3] as const;
 /** Bytes of the blocks that products and rows come in. */
 const BLOCK_BYTES = 64;
 
-/** The arrays that code choosers read, as parameters of a kernel from `first` on. */
-function parametersOf<Name extends string>(
-  fn: WasmFunction<'f32'>,
-  names: readonly Name[],
-): Record<Name, Local<'i32'>> {
-  return Object.fromEntries(names.map((name, index) => [name, fn.parameter(index, 'i32')])) as Record<
-    Name,
-    Local<'i32'>
-  >;
+/** What both choosers are told of levels. */
+const LEVELS = ['base', 'step', 'inverse', 'codes'] as const;
+
+/** A kernel of these places, those of levels, and the highest code; it returns a loss or a gain. */
+function chooser<Name extends string>(names: readonly Name[]) {
+  const all = [...names, ...LEVELS];
+  const fn = new WasmFunction([...all.map(() => 'i32' as const), 'f32'], 'f32');
+  const places = Object.fromEntries(all.map((name, index) => [name, fn.parameter(index, 'i32')]));
+  const top = fn.parameter(all.length, 'f32');
+  return { fn, top, ...(places as Record<Name | (typeof LEVELS)[number], Local<'i32'>>) };
 }
 
 function nearestCode(wish: F32, base: F32, inverse: F32, top: F32): F32 {
@@ -41,23 +42,21 @@ function nearestCode(wish: F32, base: F32, inverse: F32, top: F32): F32 {
 
 /** (order, feedback, strideBytes, bytes, pivots, targets, errors, base, step, inverse, codes, top) -> loss */
 export function makeDecide(): WasmFunction<'f32'> {
-  const names = [
-    'order',
-    'feedback',
-    'strideBytes',
-    'bytes',
-    'pivots',
-    'targets',
-    'errors',
-    'base',
-    'step',
-    'inverse',
-    'codes',
-  ] as const;
-  const fn = new WasmFunction([...names.map(() => 'i32' as const), 'f32'], 'f32');
-  const { order, feedback, strideBytes, bytes, pivots, targets, errors, base, step, inverse, codes } =
-    parametersOf(fn, names);
-  const top = fn.parameter(names.length, 'f32');
+  const {
+    fn,
+    order,
+    feedback,
+    strideBytes,
+    bytes,
+    pivots,
+    targets,
+    errors,
+    base,
+    step,
+    inverse,
+    codes,
+    top,
+  } = chooser(['order', 'feedback', 'strideBytes', 'bytes', 'pivots', 'targets', 'errors']);
   const [k, i, before, j] = [0, 1, 2, 3].map(() => fn.local('i32'));
   const sums = LANES.map(() => fn.local('v128'));
   const [taken, wish, target, code, value, off, loss] = Array.from({ length: 7 }, () => fn.local('f32'));
@@ -101,23 +100,8 @@ export function makeDecide(): WasmFunction<'f32'> {
 
 /** (matrix, strideBytes, bytes, values, pull, own, inverseOwn, base, step, inverse, codes, top) -> gain */
 export function makeSweep(): WasmFunction<'f32'> {
-  const names = [
-    'matrix',
-    'strideBytes',
-    'bytes',
-    'values',
-    'pull',
-    'own',
-    'inverseOwn',
-    'base',
-    'step',
-    'inverse',
-    'codes',
-  ] as const;
-  const fn = new WasmFunction([...names.map(() => 'i32' as const), 'f32'], 'f32');
-  const { matrix, strideBytes, bytes, values, pull, own, inverseOwn, base, step, inverse, codes } =
-    parametersOf(fn, names);
-  const top = fn.parameter(names.length, 'f32');
+  const { fn, matrix, strideBytes, bytes, values, pull, own, inverseOwn, base, step, inverse, codes, top } =
+    chooser(['matrix', 'strideBytes', 'bytes', 'values', 'pull', 'own', 'inverseOwn']);
   const [at, j, i] = [0, 1, 2].map(() => fn.local('i32'));
   const [found, factors] = [0, 1].map(() => fn.local('v128'));
   const [code, change, gain, gained] = [0, 1, 2, 3].map(() => fn.local('f32'));

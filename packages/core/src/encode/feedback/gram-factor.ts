@@ -5,7 +5,7 @@
  * al., "QuIP", 2023, theorem 1), with large matrices as products of the engine.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import { alignedFloats, ComputeGraph, type Engine } from '@bitsmith/ggml';
+import { alignedFloats, computeOnce, type Engine } from '@bitsmith/ggml';
 import { inLanes } from '../../run/lanes.js';
 import { SPAN } from './span.js';
 import { inverseOf, type SpanMetric, spanMetric } from './span-metric.js';
@@ -16,6 +16,9 @@ const DAMPING = 0.01;
 
 /** Bands that are reduced side by side: lanes that need the factor wait for it anyway. */
 const LANES = 2;
+
+/** Nodes of a product's graph. */
+const NODES = 16;
 
 export interface FactoredSpan {
   readonly first: number;
@@ -79,14 +82,14 @@ async function eliminate(
   solved: Float32Array,
 ): Promise<void> {
   const [first, size, cross] = [gram.firstOf(span), gram.sizeOf(span), gram.cross(span)];
-  await inGraph(engine, (graph) => {
+  await computeOnce(engine, NODES, (graph) => {
     const m = graph.leaf(Float32Array.from(inverse), size, size);
     graph.store(graph.multiply(m, graph.leaf(cross, size, first)), solved);
   });
   await inLanes(LANES, Array(span).keys(), async (other) => {
     const [start, band] = [gram.firstOf(other), gram.band(other)];
     const end = start + SPAN;
-    await inGraph(engine, (graph) => {
+    await computeOnce(engine, NODES, (graph) => {
       const x = graph.leaf(solved.subarray(start * size, end * size), size, SPAN);
       const explained = graph.multiply(x, graph.leaf(cross.subarray(0, end * size), size, end));
       graph.store(graph.subtract(graph.leaf(band, SPAN, end), explained), band);
@@ -95,16 +98,6 @@ async function eliminate(
   for (let start = 0; start < first; start += SPAN)
     for (let c = 0; c < size; c++)
       for (let a = 0; a < SPAN; a++) cross[start * size + c * SPAN + a] = solved[(start + a) * size + c];
-}
-
-async function inGraph(engine: Engine, build: (graph: ComputeGraph) => void): Promise<void> {
-  const graph = new ComputeGraph(engine, 16);
-  try {
-    build(graph);
-    await graph.compute();
-  } finally {
-    graph.dispose();
-  }
 }
 
 function notFinite(name: string): BitsmithError {

@@ -14,8 +14,8 @@ export interface GramPlace {
 
 const diagonalOf = (name: string): string => `${name}.diagonal`;
 
-/** Matrices of floats, [width, width] each, into a new file. */
-export async function writeGrams(path: string, grams: ReadonlyMap<string, Float32Array>): Promise<void> {
+/** Writes matrices to a new file, by name. */
+export async function writeGrams(path: string, grams: ReadonlyMap<string, SpanTriangle>): Promise<void> {
   const parts = new Map<string, Int16Array | Float32Array>();
   for (const [name, gram] of grams) {
     const { correlations, diagonal } = packGram(gram);

@@ -1,5 +1,7 @@
 /** @file What Gram matrices take, told by a model's shapes and the length of the text that they are measured on. */
 import type { SourceModel } from '../../model/types.js';
+import { KEPT_STREAMS_BYTES, streamBytes } from '../../measure/transformer/activations.js';
+import { gramOf } from '../../measure/transformer/gram.js';
 import { MATRICES_AT_ONCE } from './encode-memory.js';
 
 const FLOAT_BYTES = 4;
@@ -7,14 +9,6 @@ const FLOAT_BYTES = 4;
 const CORRELATION_BYTES = 2;
 /** One that codes are chosen by, one that they are checked by. */
 const TEXTS = 2;
-
-/** Streams before every block that are kept in memory while matrices are measured. */
-export const KEPT_STREAMS_BYTES = 256 * 2 ** 20;
-
-/** Streams before every block. */
-export function streamBytes(width: number, blocks: number, positions: number): number {
-  return FLOAT_BYTES * width * blocks * positions;
-}
 
 export interface GramSizes {
   /** All matrices, in the store. */
@@ -29,12 +23,12 @@ export interface GramSizes {
 export function gramSizes({ tensors }: Pick<SourceModel, 'tensors'>, positions: number): GramSizes {
   const widths = new Map<string, number>();
   let [blocks, stream] = [0, 0];
-  for (const { shape, role, block } of tensors) {
-    if (shape.length < 2) continue;
-    widths.set(`${block} ${inputOf(role)}`, shape[0]);
-    if (block === undefined || block === null) continue;
-    blocks = Math.max(blocks, block + 1);
-    if (inputOf(role) === 'attention') stream = Math.max(stream, shape[0]);
+  for (const { name, shape } of tensors) {
+    const gram = gramOf(name);
+    if (gram === null) continue;
+    widths.set(gram.name, shape[0]);
+    if (gram.block === null) stream = shape[0];
+    else blocks = Math.max(blocks, gram.block + 1);
   }
   const all = [...widths.values()];
   const streams = streamBytes(stream, blocks, positions);
@@ -48,10 +42,4 @@ export function gramSizes({ tensors }: Pick<SourceModel, 'tensors'>, positions: 
 /** Correlations below the diagonal and on it, and the diagonal. */
 function packedBytes(width: number): number {
   return (CORRELATION_BYTES * width * (width + 1)) / 2 + FLOAT_BYTES * width;
-}
-
-/** Matrices that read the same input share its statistics. */
-function inputOf(role: string): string {
-  if (/^attention-(q|k|v|qkv)$/.test(role)) return 'attention';
-  return /^mlp-(gate|up)$/.test(role) ? 'mlp' : role;
 }

@@ -20,18 +20,26 @@ export function correlationsBefore(row: number): number {
   return (row * (row + 1)) / 2;
 }
 
-/** @param gram [width, width], symmetric. Where it holds what is no number, an input's G_ii becomes none. */
-export function packGram(gram: Float32Array): PackedGram {
-  const width = Math.round(Math.sqrt(gram.length));
-  const diagonal = Float32Array.from({ length: width }, (_, i) => gram[i * width + i]);
-  const inverseRoots = Float64Array.from(diagonal, (value) => (value === 0 ? 0 : 1 / Math.sqrt(value)));
+/** Where a matrix holds what is no number, an input's G_ii becomes none. */
+export function packGram(gram: SpanTriangle): PackedGram {
+  const { width } = gram;
+  const diagonal = new Float32Array(width);
+  const inverseRoots = new Float64Array(width);
   const correlations = new Int16Array(correlationsBefore(width));
-  for (let i = 0, at = 0; i < width; i++) {
-    const factor = CORRELATION_STEPS * inverseRoots[i];
-    for (let j = 0; j <= i; j++, at++) {
-      const steps = Math.round(gram[i * width + j] * factor * inverseRoots[j]);
-      if (!Number.isFinite(steps)) diagonal[i] = Number.NaN;
-      correlations[at] = Math.max(-CORRELATION_STEPS, Math.min(CORRELATION_STEPS, steps));
+  let at = 0;
+  for (let span = 0; span < gram.spans; span++) {
+    const [first, size, band] = [gram.firstOf(span), gram.sizeOf(span), gram.band(span)];
+    for (let p = 0; p < size; p++) {
+      const own = first + p;
+      const value = band[own * size + p];
+      diagonal[own] = value;
+      inverseRoots[own] = value === 0 ? 0 : 1 / Math.sqrt(value);
+      const factor = CORRELATION_STEPS * inverseRoots[own];
+      for (let q = 0; q <= own; q++, at++) {
+        const steps = Math.round(band[q * size + p] * factor * inverseRoots[q]);
+        if (!Number.isFinite(steps)) diagonal[own] = Number.NaN;
+        correlations[at] = Math.max(-CORRELATION_STEPS, Math.min(CORRELATION_STEPS, steps));
+      }
     }
   }
   return { width, correlations, diagonal };
@@ -57,14 +65,4 @@ export function unpackBand(
     band[own * size + p] = diagonal[own];
     at += own + 1;
   }
-}
-
-export function unpackGram({ width, correlations, diagonal }: PackedGram): SpanTriangle {
-  const triangle = new SpanTriangle(width);
-  for (let span = 0; span < triangle.spans; span++) {
-    const [first, size] = [triangle.firstOf(span), triangle.sizeOf(span)];
-    const rows = correlations.subarray(correlationsBefore(first), correlationsBefore(first + size));
-    unpackBand(triangle, span, rows, diagonal);
-  }
-  return triangle;
 }

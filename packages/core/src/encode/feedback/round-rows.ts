@@ -15,7 +15,7 @@ import {
   tensorTypes,
   type TensorType,
 } from '@bitsmith/formats';
-import { ComputeGraph, decodeRows, type Engine, type GraphNode } from '@bitsmith/ggml';
+import { computeOnce, decodeRows, type Engine, type GraphNode } from '@bitsmith/ggml';
 import { affineSpec } from '../../plan/affine-schemes.js';
 import type { StorageType } from '../../plan/schemes.js';
 import { encodeRows } from '../encode-type.js';
@@ -255,8 +255,7 @@ async function pullErrors(
   moved: Float32Array,
 ): Promise<void> {
   if (pull === null) return;
-  const graph = new ComputeGraph(engine, 8 * (1 + first / SPAN));
-  try {
+  await computeOnce(engine, 8 * (1 + first / SPAN), (graph) => {
     let sum: GraphNode | null = null;
     for (let start = 0; start < first; start += SPAN) {
       const block = graph.leaf(pull.subarray(start * size, (start + SPAN) * size), SPAN, size);
@@ -265,10 +264,7 @@ async function pullErrors(
       sum = sum === null ? part : graph.add(sum, part);
     }
     graph.store(sum as GraphNode, moved);
-    await graph.compute();
-  } finally {
-    graph.dispose();
-  }
+  });
 }
 
 /** Puts rows of a span at `first` of the whole rows. */

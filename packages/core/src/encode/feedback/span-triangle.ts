@@ -17,6 +17,12 @@ export class SpanTriangle {
     this.floats = alignedFloats(triangleFloats(width));
   }
 
+  /** Multiplies all entries. */
+  scale(factor: number): void {
+    const { floats } = this;
+    for (let i = 0; i < floats.length; i++) floats[i] *= factor;
+  }
+
   firstOf(span: number): number {
     return span * SPAN;
   }

@@ -4,6 +4,7 @@ import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { FileSource } from '../../io/file-source.js';
 import { WeightFiles } from '../../model/weight-files.js';
+import { streamBytes } from '../transformer/activations.js';
 import { writeGradients } from '../transformer/fisher-file.js';
 import type { PassSettings, Sequence } from '../transformer/blocks.js';
 import { openWithin, type PassMemory } from '../transformer/pass-within.js';
@@ -40,7 +41,7 @@ const MOST_GROUP = 8;
 const GROUP_BYTES = 256 * 2 ** 20;
 
 function groupSize({ model, positions, lanes }: PassSettings): number {
-  const kept = 4 * model.width * positions * model.blocks.length;
+  const kept = streamBytes(model.width, model.blocks.length, positions);
   return Math.max(lanes, LEAST_GROUP, Math.min(MOST_GROUP, Math.floor(GROUP_BYTES / kept)));
 }
 
@@ -68,7 +69,7 @@ export const runGradient: TaskHandler<GradientTask> = async (parameters, report,
         ...parameters,
         threads: settings.threads,
         sequences,
-        streamBytes: sequences * 4 * model.width * positions * model.blocks.length,
+        streamBytes: streamBytes(model.width, model.blocks.length, positions * sequences),
         otherwise: '--method rtn, which runs on the mapped file.',
       },
       (memory) => report({ type: 'memory', ...memory }),

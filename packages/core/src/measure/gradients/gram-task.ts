@@ -1,11 +1,12 @@
 /** @file In the engine: Gram matrices of the inputs of every weight matrix, a safetensors file a block, and one for the two ends. */
 import { writeGrams } from '../../encode/feedback/gram-files.js';
-import { KEPT_STREAMS_BYTES, streamBytes } from '../../encode/feedback/gram-sizes.js';
+import type { SpanTriangle } from '../../encode/feedback/span-triangle.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { collectGarbage } from '../../run/collect-garbage.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { shapeOf } from './gradient-task.js';
+import { KEPT_STREAMS_BYTES, streamBytes } from '../transformer/activations.js';
 import { blockTensorName } from '../transformer/block-weights.js';
 import { GramPass } from '../transformer/gram-pass.js';
 import { openWithin, type PassMemory } from '../transformer/pass-within.js';
@@ -41,8 +42,7 @@ async function measured(...[parameters, report, settings]: Parameters<TaskHandle
   try {
     const model = await shapeOf(parameters.files[0], files);
     const { positions, outputs, seed, sequences: texts } = parameters;
-    const what = { positions, seed, firstScored: 0, withoutSquares: true };
-    const all = { engine, files, model, ...what, scratchPath: null };
+    const all = { engine, files, model, positions, seed, firstScored: 0, scratchPath: null };
     const pass = await openWithin(
       (lanes) => GramPass.open({ ...all, lanes }),
       {
@@ -75,8 +75,8 @@ async function measured(...[parameters, report, settings]: Parameters<TaskHandle
 /** By the names of whole tensors. */
 function namedBy(
   block: number | null,
-  grams: ReadonlyMap<string, Float32Array>,
-): ReadonlyMap<string, Float32Array> {
+  grams: ReadonlyMap<string, SpanTriangle>,
+): ReadonlyMap<string, SpanTriangle> {
   if (block === null) return grams;
   return new Map([...grams].map(([part, gram]) => [blockTensorName(block, part), gram]));
 }

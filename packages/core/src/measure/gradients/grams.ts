@@ -10,9 +10,7 @@ import type { TaskIdentity } from '../../run/store.js';
 import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
 import { gatherFiles, type GatheredFiles } from '../gather-files.js';
 import type { GramPlace } from '../../encode/feedback/gram-files.js';
-import { blockTensorName } from '../transformer/block-weights.js';
-import { EMBEDDING } from '../transformer/embedding.js';
-import { gramPartOf } from '../transformer/gram.js';
+import { gramOf } from '../transformer/gram.js';
 import { describeMemory } from '../transformer/pass-within.js';
 
 /**
@@ -31,7 +29,7 @@ export async function* measureGrams(
   const parts = Array.from({ length: blocks + 1 }, (_, index) => index);
   const taskOf = (part: number): TaskIdentity => ({
     kind: 'gram',
-    version: 3,
+    version: 4,
     parameters: {
       part: part === blocks ? 'ends' : part,
       positions: text.contextTokens,
@@ -70,11 +68,6 @@ export async function* measureGrams(
 
 /** Where the Gram matrix of a tensor's inputs lies; null for one that is no matrix. */
 export function gramPlace({ paths }: GatheredFiles, tensor: string): GramPlace | null {
-  if (tensor === 'output.weight' || tensor === EMBEDDING)
-    return { path: paths[paths.length - 1], name: tensor };
-  const parts = /^blk\.(\d+)\.(\w+)\.weight$/.exec(tensor);
-  if (parts === null) return null;
-  const [, block, part] = parts;
-  const owner = gramPartOf(part);
-  return owner === null ? null : { path: paths[Number(block)], name: blockTensorName(Number(block), owner) };
+  const found = gramOf(tensor);
+  return found === null ? null : { path: paths[found.block ?? paths.length - 1], name: found.name };
 }

@@ -5,6 +5,14 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { fileError } from '../../io/file-errors.js';
 
+/** Streams that are kept in memory where all sequences go through together. */
+export const KEPT_STREAMS_BYTES = 256 * 2 ** 20;
+
+/** Of so many positions in all. */
+export function streamBytes(width: number, blocks: number, positions: number): number {
+  return 4 * width * blocks * positions;
+}
+
 export class Activations {
   private readonly elements: number;
   private readonly memory: Map<string, Float32Array>;

@@ -26,8 +26,8 @@ export interface PassSettings {
   readonly scratchPath: string | null;
   /** Bytes that a slab of the output head takes; default 64 MiB. */
   readonly headSlabBytes?: number;
-  /** True where squared gradients of the head are not asked for. */
-  readonly withoutSquares?: boolean;
+  /** True where the head is asked for what its matrix is multiplied with, in place of squared gradients. */
+  readonly headInputs?: boolean;
   /** Changes of weights whose inner products with the gradients are wanted. */
   readonly changes?: WeightChanges;
 }

@@ -3,6 +3,7 @@
  * lanes, then their sums side by side. The embedding has no inputs: what stands in for them is what its rows' errors meet, the
  * gradient of the stream before the first block.
  */
+import type { SpanTriangle } from '../../encode/feedback/span-triangle.js';
 import { inLanes } from '../../run/lanes.js';
 import { Activations } from './activations.js';
 import type { BlockLane, WeighedInput } from './block-lane.js';
@@ -15,7 +16,7 @@ import { Head } from './head.js';
 const BATCH_POSITIONS = 2048;
 
 /** Takes the Gram matrices of a block by the first matrix that reads the input; null: of the two ends. */
-export type TakeGrams = (block: number | null, grams: ReadonlyMap<string, Float32Array>) => Promise<void>;
+export type TakeGrams = (block: number | null, grams: ReadonlyMap<string, SpanTriangle>) => Promise<void>;
 
 export class GramPass {
   private readonly settings: PassSettings;
@@ -34,7 +35,8 @@ export class GramPass {
   }
 
   static async open(settings: PassSettings): Promise<GramPass> {
-    return new GramPass(settings, await Blocks.open(settings), await Head.open(settings));
+    const head = await Head.open({ ...settings, headInputs: true });
+    return new GramPass(settings, await Blocks.open(settings), head);
   }
 
   /** Bytes of weights, lanes, head and the sums of a block and the ends: everything but the sequences' own streams. */
@@ -95,7 +97,6 @@ export class GramPass {
       );
       await take(null, meansOf(ends));
     } finally {
-      for (const sum of [...sums.values(), ...ends.values()]) sum.dispose();
       await kept.close();
     }
   }
@@ -125,7 +126,8 @@ export class GramPass {
       for (const [place, { draw, input }] of found.entries()) {
         if (draw.notFinite !== null)
           throw notFinite('the output head', sequences[first + place], draw.notFinite);
-        this.sumOf(sums, head.tensor.name, input).place(input.values, input.energy, place);
+        const { values, energy } = input as WeighedInput;
+        this.sumOf(sums, head.tensor.name, { values, energy }).place(values, energy, place);
       }
       await this.addBatch(sums, signal);
     }
@@ -169,6 +171,6 @@ export class GramPass {
   }
 }
 
-function meansOf(sums: ReadonlyMap<string, GramSum>): Map<string, Float32Array> {
+function meansOf(sums: ReadonlyMap<string, GramSum>): Map<string, SpanTriangle> {
   return new Map([...sums].map(([name, sum]) => [name, sum.take()]));
 }

@@ -4,7 +4,10 @@
  * importance matrix leaves out: channels that move together, by which errors of neighbouring weights add up or cancel. Summed
  * in a fixed order of sequences, so that no number depends on the lanes.
  */
-import { alignedFloats, ComputeGraph, type Engine } from '@bitsmith/ggml';
+import { alignedFloats, computeOnce, type ComputeGraph, type Engine } from '@bitsmith/ggml';
+import { blockTensorName } from './block-weights.js';
+import { EMBEDDING } from './embedding.js';
+import { SpanTriangle, triangleFloats } from '../../encode/feedback/span-triangle.js';
 
 /** The first of a block's readers of each input, in the order in which its graph multiplies, gives the matrix its name. */
 const owners: ReadonlySet<string> = new Set(['attn_qkv', 'attn_q', 'attn_output', 'ffn_up', 'ffn_down']);
@@ -18,51 +21,37 @@ export function gramPartOf(part: string): string | null {
   return owners.has(owner) ? owner : null;
 }
 
-/** Columns of a band: small enough that bands keep all lanes at work. */
-const BAND = 256;
+/** Which Gram matrix is a tensor's: by whole names, of the ends without a block; null for what is no matrix. */
+export function gramOf(tensor: string): { readonly block: number | null; readonly name: string } | null {
+  if (tensor === 'output.weight' || tensor === EMBEDDING) return { block: null, name: tensor };
+  const parts = /^blk\.(\d+)\.(\w+)\.weight$/.exec(tensor);
+  const owner = parts === null ? null : gramPartOf(parts[2]);
+  if (parts === null || owner === null) return null;
+  const block = Number(parts[1]);
+  return { block, name: blockTensorName(block, owner) };
+}
 
-/** Rows `first` up to `end` of the lower triangle of a sum, as far as column `end`. */
-class GramBand {
-  readonly first: number;
-  readonly end: number;
-  /** [end, end - first] */
-  readonly sum: Float32Array;
-  private readonly graph: ComputeGraph;
+/** Nodes of the graph that adds a band. */
+const NODES = 8;
 
-  constructor(engine: Engine, batch: Float32Array, width: number, first: number) {
-    this.first = first;
-    this.end = Math.min(width, first + BAND);
-    const { end } = this;
-    this.sum = alignedFloats(end * (end - first));
-    this.graph = new ComputeGraph(engine, 32);
-    const { graph } = this;
-    const x = graph.leaf(batch, width, batch.length / width);
-    const before = graph.transpose(graph.slice(x, 0, end));
-    const own = graph.transpose(graph.slice(x, first, end - first));
-    const sum = graph.leaf(this.sum, end, end - first);
-    graph.store(graph.add(sum, graph.multiply(before, own)), this.sum);
-  }
-
+/** A part of a sum that can be added beside others. */
+export interface GramBand {
   /** Multiplications of a batch, for each of its positions. */
-  get work(): number {
-    return this.sum.length;
-  }
-
-  async add(signal?: AbortSignal): Promise<void> {
-    await this.graph.compute({ signal });
-  }
-
-  dispose(): void {
-    this.graph.dispose();
-  }
+  readonly work: number;
+  add(signal?: AbortSignal): Promise<void>;
 }
 
 /** Adds up w x x' of one input, a batch of sequences at a time: half the matrix, which is symmetric. */
 export class GramSum {
   /** To be added, in any order, between `close` and `open`. */
   readonly bands: readonly GramBand[];
+  private readonly engine: Engine;
   private readonly width: number;
+  /** Of a batch. */
+  private readonly positions: number;
+  /** [positions, width] */
   private readonly batch: Float32Array;
+  private sum: SpanTriangle;
   /** Of each place of the batch: its positions' weights, summed. */
   private readonly placed: number[] = [];
   private filled = 0;
@@ -70,35 +59,42 @@ export class GramSum {
 
   /** @param positions of a batch */
   constructor(engine: Engine, width: number, positions: number) {
+    this.engine = engine;
     this.width = width;
+    this.positions = positions;
     this.batch = alignedFloats(width * positions);
-    this.bands = Array.from(
-      { length: Math.ceil(width / BAND) },
-      (_, index) => new GramBand(engine, this.batch, width, index * BAND),
-    );
+    this.sum = new SpanTriangle(width);
+    this.bands = Array.from({ length: this.sum.spans }, (_, span) => ({
+      work: this.sum.band(span).length,
+      add: (signal) => this.addBand(span, signal),
+    }));
   }
 
-  /** Bytes of a sum, of the batch that is added, and of the graphs that do it. */
+  /** Bytes of a sum, of the mean that is taken of it, and of the batch that is added. */
   static byteLength(width: number, positions: number): number {
-    return 4 * (2 * width * width + 3 * width * positions);
+    return 4 * (2 * triangleFloats(width) + width * positions);
   }
 
-  /** Puts a sequence's inputs, [width, positions], at its place in the batch. @param weights one a position */
+  /** Puts a sequence's inputs, [width, its positions], at its place in the batch. @param weights one a position */
   place(input: Float32Array, weights: Float32Array, at: number): void {
-    const { width, batch } = this;
-    const start = at * input.length;
-    weights.forEach((weight, position) => {
-      const root = Math.sqrt(weight);
-      const first = position * width;
-      for (let i = first; i < first + width; i++) batch[start + i] = root * input[i];
-    });
+    const { width, batch, positions } = this;
+    const start = at * weights.length;
+    const roots = weights.map(Math.sqrt);
+    for (let channel = 0; channel < width; channel++) {
+      const row = channel * positions + start;
+      for (let position = 0; position < roots.length; position++)
+        batch[row + position] = roots[position] * input[position * width + channel];
+    }
     this.placed[at] = weights.reduce((sum, weight) => sum + weight, 0);
-    this.filled = Math.max(this.filled, start + input.length);
+    this.filled = Math.max(this.filled, start + weights.length);
   }
 
   /** The batch is complete: places that were not filled count as nothing. */
   close(): void {
-    this.batch.fill(0, this.filled);
+    const { width, batch, positions, filled } = this;
+    if (filled < positions)
+      for (let channel = 0; channel < width; channel++)
+        batch.fill(0, channel * positions + filled, (channel + 1) * positions);
     for (const weight of this.placed) this.weight += weight;
   }
 
@@ -108,23 +104,27 @@ export class GramSum {
     this.filled = 0;
   }
 
-  /** The weighted mean so far, [width, width]; the next sum begins at nothing. */
-  take(): Float32Array {
-    const { width } = this;
+  /** The weighted mean so far; the next sum begins at nothing. */
+  take(): SpanTriangle {
+    const mean = this.sum;
+    this.sum = new SpanTriangle(this.width);
     // Without any weight all sums are zero.
-    const total = this.weight === 0 ? 1 : this.weight;
-    const mean = new Float32Array(width * width);
-    for (const { first, end, sum } of this.bands) {
-      for (let i = first; i < end; i++)
-        for (let j = 0; j <= i; j++)
-          mean[i * width + j] = mean[j * width + i] = sum[(i - first) * end + j] / total;
-      sum.fill(0);
-    }
+    mean.scale(1 / (this.weight === 0 ? 1 : this.weight));
     this.weight = 0;
     return mean;
   }
 
-  dispose(): void {
-    for (const band of this.bands) band.dispose();
+  private async addBand(span: number, signal?: AbortSignal): Promise<void> {
+    const { sum, batch, positions } = this;
+    const [band, first, size] = [sum.band(span), sum.firstOf(span), sum.sizeOf(span)];
+    const end = first + size;
+    const channels = (from: number, to: number): Float32Array =>
+      batch.subarray(from * positions, to * positions);
+    const build = (graph: ComputeGraph): void => {
+      const own = graph.leaf(channels(first, end), positions, size);
+      const before = graph.leaf(channels(0, end), positions, end);
+      graph.store(graph.add(graph.leaf(band, size, end), graph.multiply(own, before)), band);
+    };
+    await computeOnce(this.engine, NODES, build, signal);
   }
 }

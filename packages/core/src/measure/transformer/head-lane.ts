@@ -36,7 +36,7 @@ export class HeadLane {
   private readonly inner = alignedFloats(1);
 
   constructor(
-    { engine, model, withoutSquares = false }: PassSettings,
+    { engine, model, headInputs = false }: PassSettings,
     slab: WeightArray,
     change: Float32Array | null,
     gains: Float32Array,
@@ -73,7 +73,7 @@ export class HeadLane {
     const transposed = this.back.leaf(slab.transposed as Float32Array, rows, width);
     const sum = this.back.leaf(this.hiddenGradient, width, positions);
     const product = { input: this.back.leaf(this.hidden, width, positions), outputGradient: dy };
-    if (!withoutSquares) storeSquaredGradient(this.back, product, this.squared);
+    if (!headInputs) storeSquaredGradient(this.back, product, this.squared);
     if (change !== null)
       storeInnerProduct(this.back, product, this.back.leaf(change, width, rows), this.inner);
     this.back.store(this.back.add(sum, this.back.multiply(transposed, dy)), this.hiddenGradient);

@@ -30,8 +30,8 @@ export interface HeadResult {
   /** Where the embedding is the same tensor, its gradient meets the head's in these rows. Null where it is not. */
   readonly ownRows: OwnRows | null;
   readonly draw: DrawnLabels;
-  /** What the head's matrix was multiplied with. */
-  readonly input: WeighedInput;
+  /** What the head's matrix was multiplied with; null where that was not asked for. */
+  readonly input: WeighedInput | null;
   /** <G, dW> of the head's matrix alone; 0 without changes. */
   readonly inner: number;
 }
@@ -137,7 +137,7 @@ export class Head {
       inner,
       ownRows,
       draw: draw as DrawnLabels,
-      input: input as WeighedInput,
+      input,
     }));
   }
 
@@ -181,7 +181,8 @@ export class Head {
   private turn(entry: BusyLane): void {
     const { item, lane, logits } = entry;
     entry.draw = this.draw(item, logits);
-    entry.input = { values: lane.hidden.slice(), energy: energyOf(logits, this.tensor.rows) };
+    if (this.settings.headInputs === true)
+      entry.input = { values: lane.hidden.slice(), energy: energyOf(logits, this.tensor.rows) };
     if (this.settings.model.tied) entry.ownRows = lane.ownRows(item.tokens, logits, this.tensor.rows);
   }
 

@@ -3,7 +3,7 @@
  * scheme in question, on some positions of the input, which may be rounded as well. Errors are shares of each matrix's output, so
  * that matrices can be added.
  */
-import { alignedFloats, ComputeGraph, type Engine } from '@bitsmith/ggml';
+import { alignedFloats, computeOnce, type Engine } from '@bitsmith/ggml';
 import { throughScheme } from '../../encode/through-scheme.js';
 import { encodeActivations, tokenScales } from '../../evaluate/int8/activation-codes.js';
 import { type WeightArray } from '../../measure/transformer/weights.js';
@@ -89,22 +89,19 @@ export class OutputError {
     roundedWeights: Float32Array,
   ): Promise<number> {
     const { columns } = this;
-    const graph = new ComputeGraph(this.engine, 32);
-    try {
+    const sums: Float32Array[] = [];
+    await computeOnce(this.engine, 32, (graph) => {
       const leaf = (values: Float32Array) => graph.leaf(values, columns, values.length / columns);
       const exact = graph.multiply(leaf(weights), leaf(input));
       const rounded = graph.multiply(leaf(roundedWeights), leaf(roundedInput));
-      const sums = [graph.subtract(rounded, exact), exact].map((node) => {
+      for (const node of [graph.subtract(rounded, exact), exact]) {
         const into = alignedFloats(node.shape[1]);
         graph.store(graph.sumRows(graph.square(node)), into);
-        return into;
-      });
-      await graph.compute();
-      const [error, size] = sums.map((values) => values.reduce((sum, value) => sum + value, 0));
-      return size > 0 ? error / size : 0;
-    } finally {
-      graph.dispose();
-    }
+        sums.push(into);
+      }
+    });
+    const [error, size] = sums.map((values) => values.reduce((sum, value) => sum + value, 0));
+    return size > 0 ? error / size : 0;
   }
 }
 

@@ -4,8 +4,14 @@ import path from 'node:path';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { readGram, writeGrams } from '../../../src/encode/feedback/gram-files.js';
-import { CORRELATION_STEPS, packGram, unpackGram } from '../../../src/encode/feedback/packed-gram.js';
-import type { SpanTriangle } from '../../../src/encode/feedback/span-triangle.js';
+import {
+  CORRELATION_STEPS,
+  correlationsBefore,
+  packGram,
+  unpackBand,
+} from '../../../src/encode/feedback/packed-gram.js';
+import { SpanTriangle } from '../../../src/encode/feedback/span-triangle.js';
+import { triangleOf, wholeOf } from '../../support/triangle.js';
 
 /** Of some inputs, fewer than the matrix is wide among them. */
 function gramOf(inputs: readonly (readonly number[])[], width: number): Float32Array {
@@ -16,19 +22,14 @@ function gramOf(inputs: readonly (readonly number[])[], width: number): Float32A
 }
 
 function unpacked(gram: Float32Array): Float32Array {
-  return whole(unpackGram(packGram(gram)));
-}
-
-function whole(triangle: SpanTriangle): Float32Array {
-  const { width } = triangle;
-  const gram = new Float32Array(width * width).fill(Number.NaN);
+  const { width, correlations, diagonal } = packGram(triangleOf(gram));
+  const triangle = new SpanTriangle(width);
   for (let span = 0; span < triangle.spans; span++) {
-    const [first, size, band] = [triangle.firstOf(span), triangle.sizeOf(span), triangle.band(span)];
-    for (let p = 0; p < size; p++)
-      for (let q = 0; q < first + size; q++)
-        gram[(first + p) * width + q] = gram[q * width + first + p] = band[q * size + p];
+    const [first, size] = [triangle.firstOf(span), triangle.sizeOf(span)];
+    const rows = correlations.subarray(correlationsBefore(first), correlationsBefore(first + size));
+    unpackBand(triangle, span, rows, diagonal);
   }
-  return gram;
+  return wholeOf(triangle);
 }
 
 const wideSpread = fc.double({ min: -6, max: 6, noNaN: true }).map((x) => Math.sign(x) * 10 ** Math.abs(x));
@@ -90,9 +91,9 @@ test('files hold two bytes an entry of the triangle, and give back what was pack
       // More than a span.
       ['blk.0.ffn_down.weight', gramOf([Array.from({ length: 300 }, (_, i) => Math.sin(i * i))], 300)],
     ]);
-    await writeGrams(file, grams);
+    await writeGrams(file, new Map([...grams].map(([name, gram]) => [name, triangleOf(gram)])));
     for (const [name, gram] of grams)
-      expect(whole(await readGram({ path: file, name }))).toEqual(unpacked(gram));
+      expect(wholeOf(await readGram({ path: file, name }))).toEqual(unpacked(gram));
   } finally {
     await rm(folder, { recursive: true });
   }

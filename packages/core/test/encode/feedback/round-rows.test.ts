@@ -15,18 +15,17 @@ import { CodebookSolver } from '../../../src/encode/feedback/codebook-solver.js'
 import { eightsMetric } from '../../../src/encode/feedback/eights-metric.js';
 import { factorGram } from '../../../src/encode/feedback/gram-factor.js';
 import { gridPoints } from '../../../src/encode/feedback/grid-points.js';
-import { packGram, unpackGram } from '../../../src/encode/feedback/packed-gram.js';
 import { type RoundRequest, roundRows } from '../../../src/encode/feedback/round-rows.js';
 import type { TensorStatistics } from '../../../src/encode/feedback/rounder.js';
 import { SpanMemory } from '../../../src/encode/feedback/span-memory.js';
 import { diagonalOf } from '../../../src/encode/feedback/span-metric.js';
 import { solveSpans } from '../../../src/encode/feedback/span-worker.js';
-import type { SpanTriangle } from '../../../src/encode/feedback/span-triangle.js';
 import { gramRowErrors } from '../../../src/encode/gram-errors.js';
 import { nativeEngine } from '../../../src/engine/session.js';
 import { affineSpec } from '../../../src/plan/affine-schemes.js';
 import type { StorageType } from '../../../src/plan/schemes.js';
 import { mulberry32 } from '../../../src/measure/mulberry32.js';
+import { triangleOf } from '../../support/triangle.js';
 
 const WIDTH = 512;
 const ROWS = 12;
@@ -64,8 +63,8 @@ beforeAll(async () => {
   fit = gramOf(normal(1), mix);
   const check = gramOf(normal(2), mix);
   statistics = {
-    factor: await factorGram(engine, spansOf(fit), 'test'),
-    check: spansOf(check),
+    factor: await factorGram(engine, triangleOf(fit), 'test'),
+    check: triangleOf(check),
     rounding: BOTH,
   };
   importance = diagonal(fit);
@@ -94,10 +93,6 @@ function gramOf(next: () => number, mix: Float64Array): Float32Array {
 
 function diagonal(gram: Float32Array): Float32Array {
   return Float32Array.from({ length: WIDTH }, (_, i) => gram[i * WIDTH + i]);
-}
-
-function spansOf(gram: Float32Array): SpanTriangle {
-  return unpackGram(packGram(gram));
 }
 
 /** Rounded rows, and what they decode to. */
@@ -262,8 +257,8 @@ describe('factorGram', () => {
     for (let i = 0; i < WIDTH; i++) damped[i * WIDTH + i] += (0.01 * trace) / WIDTH;
     const request = { scheme: 'Q4_K', values, rows: ROWS, rowLength: WIDTH, importance } as const;
     // Checked by what it was made of, no row falls back to the nearest codes.
-    const { values: decoded } = await rounded(request, { ...statistics, check: spansOf(damped) });
-    const whole = sum(await gramRowErrors(engine, values, decoded, ROWS, WIDTH, spansOf(damped)));
+    const { values: decoded } = await rounded(request, { ...statistics, check: triangleOf(damped) });
+    const whole = sum(await gramRowErrors(engine, values, decoded, ROWS, WIDTH, triangleOf(damped)));
     let spans = 0;
     for (let row = 0; row < ROWS; row++) {
       const errors = Float64Array.from(
@@ -284,14 +279,14 @@ describe('factorGram', () => {
 
   test('inputs that are always zero are damped; what is no number is refused with the tensor named', async () => {
     const dead = new Float32Array(WIDTH * WIDTH);
-    expect((await factorGram(engine, spansOf(dead), 'blk.0.ffn_up.weight')).spans).toHaveLength(2);
+    expect((await factorGram(engine, triangleOf(dead), 'blk.0.ffn_up.weight')).spans).toHaveLength(2);
     const broken = fit.slice();
     broken[5 * WIDTH] = Number.NaN;
-    await expect(factorGram(engine, spansOf(broken), 'blk.0.ffn_up.weight')).rejects.toMatchObject({
+    await expect(factorGram(engine, triangleOf(broken), 'blk.0.ffn_up.weight')).rejects.toMatchObject({
       code: 'GRAM_NOT_FINITE',
       message: expect.stringContaining('blk.0.ffn_up.weight') as string,
     });
-    const impossible = spansOf(fit);
+    const impossible = triangleOf(fit);
     const block = impossible.diagonalBlock(1);
     block[1] = block[256] = 1e9;
     await expect(factorGram(engine, impossible, 'blk.0.ffn_up.weight')).rejects.toMatchObject({
@@ -301,7 +296,7 @@ describe('factorGram', () => {
 
   test('products that its factor makes are those of the whole matrix', async () => {
     // H = U M U', with U unit upper triangular.
-    const { spans } = await factorGram(engine, spansOf(fit), 'test', 0);
+    const { spans } = await factorGram(engine, triangleOf(fit), 'test', 0);
     const [{ metric: head }, { metric: tail, pull }] = spans;
     for (const [i, j] of [
       [0, 0],

@@ -8,14 +8,17 @@ import type { TokenizedText } from '../../../src/text/tokenize.js';
 import { runJob } from '../../support/jobs.js';
 
 /** As wide as a model of eight billion weights. */
-const tensors = Array.from({ length: 32 }, (_, block) => [
-  { name: `blk.${block}.attn_q.weight`, role: 'attention-q', shape: [4096, 4096], block },
-  { name: `blk.${block}.attn_k.weight`, role: 'attention-k', shape: [4096, 1024], block },
-  { name: `blk.${block}.attn_output.weight`, role: 'attention-output', shape: [4096, 4096], block },
-  { name: `blk.${block}.ffn_up.weight`, role: 'mlp-up', shape: [4096, 14_336], block },
-  { name: `blk.${block}.ffn_gate.weight`, role: 'mlp-gate', shape: [4096, 14_336], block },
-  { name: `blk.${block}.ffn_down.weight`, role: 'mlp-down', shape: [14_336, 4096], block },
-]).flat();
+const tensors = [
+  { name: 'token_embd.weight', role: 'embedding', shape: [4096, 128_256], block: null },
+  ...Array.from({ length: 32 }, (_, block) => [
+    { name: `blk.${block}.attn_q.weight`, role: 'attention-q', shape: [4096, 4096], block },
+    { name: `blk.${block}.attn_k.weight`, role: 'attention-k', shape: [4096, 1024], block },
+    { name: `blk.${block}.attn_output.weight`, role: 'attention-output', shape: [4096, 4096], block },
+    { name: `blk.${block}.ffn_up.weight`, role: 'mlp-up', shape: [4096, 14_336], block },
+    { name: `blk.${block}.ffn_gate.weight`, role: 'mlp-gate', shape: [4096, 14_336], block },
+    { name: `blk.${block}.ffn_down.weight`, role: 'mlp-down', shape: [14_336, 4096], block },
+  ]).flat(),
+];
 const model = { architecture: 'llama', tensors } as unknown as SourceModel;
 const chunks = Array.from({ length: 64 }, () => new Int32Array(512));
 const text = { name: 'text', contextTokens: 512, chunks } as unknown as TokenizedText;
@@ -28,7 +31,7 @@ const found = async (of: SourceModel, method: EncoderMethod, memoryBytes?: numbe
 test('inputs that matrices share have one Gram matrix, of two bytes an entry of its triangle', () => {
   const packed = (width: number): number => width * (width + 1) + 4 * width;
   expect(gramSizes(model, 26_112)).toMatchObject({
-    storedBytes: 2 * 32 * (3 * packed(4096) + packed(14_336)),
+    storedBytes: 2 * (packed(4096) + 32 * (3 * packed(4096) + packed(14_336))),
     scratchBytes: 4 * 4096 * 32 * 26_112,
   });
   expect(gramSizes(model, 400).scratchBytes).toBe(0);
@@ -66,7 +69,7 @@ test.each([
 });
 
 test('what does not fit a limit of memory is left out, and told', async () => {
-  const small = { ...model, tensors: model.tensors.slice(0, 6) };
+  const small = { ...model, tensors: model.tensors.slice(0, 7) };
   const { result, events } = await found(small, 'auto', 2e9);
   expect(result).toBeNull();
   expect(events).toEqual([
