@@ -1,7 +1,7 @@
 /**
  * @file A file that meets its limits of quality. A plan that does so on the search text is written and run over the report text,
- * where losses differ by a few percent; if the file misses a limit, the plan is made again for as much less, and if it
- * stays far below, once for as much more. Each file yields one number, which is counted and told: beyond these nothing
+ * where losses differ by a few percent; if the file misses a limit, the plan is made again for as much less, if it stays far
+ * below, for as much more, and between files on both sides of the limit for what lies between. Each file yields one number, which is counted and told: beyond these nothing
  * is learnt from the report text, and no limit is ever relaxed.
  */
 import { BitsmithError } from '@bitsmith/formats';
@@ -32,6 +32,8 @@ const MOST_ATTEMPTS = 6;
 const FAR_BELOW = 0.94;
 /** Plans differ by their own noise; aiming exactly at the limit would miss it every second time. */
 const MARGIN = 0.985;
+/** Files whose sizes differ by less are one size. */
+const NEAR = 0.01;
 
 /**
  * @param build writes a plan's file and checks it
@@ -49,17 +51,15 @@ export async function* meetQuality<File extends CheckedFile>(
     if (planned.quality === null) return { file, attempts };
     const attempt = describe(file);
     attempts.push(attempt);
-    const loosened: boolean = kept !== null;
     if (attempt.verdicts.every(({ met }) => met)) {
       await kept?.discard();
       kept = file;
     } else {
       await file.discard();
     }
-    const used = usedShare(attempt.verdicts);
-    if (kept !== null && (loosened || used === null || used >= FAR_BELOW)) return { file: kept, attempts };
+    if (kept !== null && isClose(kept, attempts)) return { file: kept, attempts };
     const next: PlannedModel | null =
-      attempts.length < MOST_ATTEMPTS ? yield* planAgain(file, used, attempts) : null;
+      attempts.length < MOST_ATTEMPTS ? yield* planAgain(file, attempts) : null;
     if (next === null || (kept !== null && isNoSmaller(next, kept))) {
       if (kept === null) throw missed(attempts);
       return { file: kept, attempts };
@@ -67,6 +67,18 @@ export async function* meetQuality<File extends CheckedFile>(
     yield { type: 'note', level: 'info', message: changed(attempt, next) };
     planned = next;
   }
+}
+
+/** Whether a file that meets its limits is as small as files can be told apart. */
+function isClose(file: CheckedFile, attempts: readonly QualityAttempt[]): boolean {
+  const { verdicts, bytes } = describe(file);
+  const used = usedShare(verdicts);
+  if (used === null || used >= FAR_BELOW) return true;
+  return attempts.some((other) => isMissed(other) && other.bytes > bytes * (1 - NEAR) && other.bytes < bytes);
+}
+
+function isMissed({ verdicts }: QualityAttempt): boolean {
+  return verdicts.some(({ met }) => !met);
 }
 
 function isNoSmaller(next: PlannedModel, { planned }: CheckedFile): boolean {
@@ -83,30 +95,48 @@ function describe({ planned, evaluation, cosines }: CheckedFile): QualityAttempt
   };
 }
 
-/** A plan for as much less (or more) as the file missed, without what turned weights too far; null where nothing new remains. */
+/** A plan for as much less (or more) as the files missed, without what turned weights too far; null where nothing new remains. */
 async function* planAgain(
-  { planned, cosines }: CheckedFile,
-  used: number | null,
+  { planned: { quality, plan }, cosines }: CheckedFile,
   attempts: readonly QualityAttempt[],
 ): Work<PlannedModel | null> {
-  const { quality, plan } = planned;
   if (quality === null) return null;
-  const { limits, correction } = quality;
-  const turned = turnedTooFar(plan, limits, cosines);
-  const short = [...correction.short, ...turned];
-  const larger = used === null || used < 1;
+  const turned = turnedTooFar(plan, quality.limits, cosines);
+  const short = [...quality.correction.short, ...turned];
+  let allowance = nextAllowance(attempts);
   // Where only weights turned too far, losses are as they should be.
-  const factor = used === null || !(used > 0) || (larger && turned.length > 0) ? 1 : MARGIN / used;
-  if (factor === 1 && turned.length === 0) return null;
+  if (allowance === null || (turned.length > 0 && allowance > quality.correction.allowance)) {
+    if (turned.length === 0) return null;
+    allowance = quality.correction.allowance;
+  }
   const tried = new Set(attempts.map(({ planHash }) => planHash));
-  let allowance = correction.allowance * factor;
   for (let step = 0; step < MOST_ATTEMPTS; step++) {
     const next = yield* quality.again({ allowance, short });
     if (!tried.has(next.plan.hash)) return next;
-    if (larger) return null;
     allowance *= MARGIN;
   }
   return null;
+}
+
+/**
+ * The share of the limits of loss to plan for, that the next file uses them just so: between files on both sides by interpolation of
+ * logarithms, else in proportion to what the last one used. Null where no loss is limited, or none shows.
+ */
+function nextAllowance(attempts: readonly QualityAttempt[]): number | null {
+  const all = attempts.flatMap(({ allowance, verdicts }) => {
+    const used = usedShare(verdicts);
+    return used !== null && used > 0 ? [{ allowance, used }] : [];
+  });
+  const last = all.at(-1);
+  if (last === undefined) return null;
+  const byAllowance = all.toSorted((a, b) => a.allowance - b.allowance);
+  const over = byAllowance.find(({ used }) => used > 1);
+  const under = byAllowance.findLast(
+    ({ used, allowance }) => used <= 1 && allowance < (over?.allowance ?? 0),
+  );
+  if (over === undefined || under === undefined) return (last.allowance * MARGIN) / last.used;
+  const share = Math.log(MARGIN / under.used) / Math.log(over.used / under.used);
+  return under.allowance * (over.allowance / under.allowance) ** Math.min(0.9, Math.max(0.1, share));
 }
 
 function turnedTooFar(

@@ -44,7 +44,11 @@ export interface QualitySearch {
 const CLOSE = 0.97;
 /** Where in the limit the search aims, so that the noise of single plans does not miss it every second time. */
 const AIM = 0.988;
-const MOST_ROUNDS = 7;
+/** A plan nearly meets the limit up to this much of it; the aim then steps back. */
+const NEARLY = 1.1;
+const STEP_BACK = 0.98;
+const MOST_STEPS = 8;
+const MOST_ROUNDS = 9;
 /** Sums of prices to begin with, by the limit: true losses are mostly 1 to 1.3 times the sum. */
 const FIRST_SUMS = [0.75, 1];
 /** Text may be kinder to a quantized model than its KL says, but not without end. */
@@ -131,16 +135,32 @@ class Trail {
     const best = this.best();
     const bytes = (point: Point): number => point.bytes;
     if (best !== null && (best.loss.klNats >= CLOSE * target || best.bytes === this.smallest)) return [];
-    const below = this.points.filter(({ loss }) => loss.klNats > target);
-    if (best === null && below.some((point) => point.bytes >= this.largest * (1 - SIZE_STEP))) return [];
-    const wanted = this.leastWithin(this.sumFor(AIM * target));
-    const fresh = this.distinct([wanted]);
-    if (fresh.length > 0) return fresh;
-    // The interpolation names a plan that is known: half way to the other side of the limit remains.
-    const low = Math.max(this.smallest, ...below.map(bytes));
+    const missing = this.points.filter(({ loss }) => loss.klNats > target);
+    if (best === null && missing.some((point) => point.bytes >= this.largest * (1 - SIZE_STEP))) return [];
     const high = best === null ? this.largest : best.bytes;
+    const fresh = this.aimed(target, best === null ? Infinity : high);
+    if (fresh.length > 0) return fresh;
+    // The interpolation names plans that are known: half way to the other side of the limit remains.
+    const low = Math.max(this.smallest, ...missing.map(bytes));
     if (high - low < SIZE_STEP * high) return best === null ? this.distinct([this.planAt(this.largest)]) : [];
     return this.distinct([this.planAt((low + high) / 2)]);
+  }
+
+  /**
+   * The plan below a size that should just meet the limit. Each one that nearly met it puts the aim lower: plans differ by noise of
+   * their own, which prices do not tell, and where it is large, many in a row lie just above the limit.
+   */
+  private aimed(target: number, belowBytes: number): Assignment[] {
+    const nearly = this.points.filter(
+      ({ loss }) => loss.klNats > target && loss.klNats <= NEARLY * target,
+    ).length;
+    for (let step = nearly; step < nearly + MOST_STEPS; step++) {
+      const plan = this.leastWithin(this.sumFor(AIM * STEP_BACK ** step * target));
+      if (bytesOf(this.search.choices, plan) >= belowBytes) return [];
+      const fresh = this.distinct([plan]);
+      if (fresh.length > 0) return fresh;
+    }
+    return [];
   }
 
   /** The smallest plan that meets the limits. */

@@ -85,6 +85,19 @@ describe('the smallest plan within a limit of loss', () => {
     expect(cost().plans).toBeLessThanOrEqual(6);
   });
 
+  it.each(Array.from({ length: 20 }, (_, seed) => seed + 1))(
+    'is close where plans differ by noise of their own, model %i',
+    async (seed) => {
+      const { find } = world(seed, { a: 1.3, b: 0, noise: 0.08, nll: 1 });
+      const limit = 10 ** (-3 + 2.5 * randomFrom(seed + 100)());
+      const fit = await find({ maxKl: limit });
+      expect(fit.klNats.value).toBeLessThanOrEqual(limit);
+      // Without noise a plan of such prices meets the limit exactly.
+      const exact = await world(seed, { a: 1.3, b: 0, noise: 0, nll: 1 }).find({ maxKl: limit });
+      expect(fit.bytes).toBeLessThan(1.03 * exact.bytes);
+    },
+  );
+
   it('plans for perplexity by what the text makes of KL', async () => {
     const { find, truth, planAt } = world(3);
     const fit = await find({ maxPerplexityIncrease: 2 });
