@@ -36,3 +36,4 @@ export { quantizeFile, type FileType, type QuantizeFileOptions } from './api/qua
 export { weightedError, weightedRowErrors } from './api/weighted-error.js';
 export { WeightSlots } from './api/weights.js';
 export { spanAlgebra, type SpanAlgebra, STRIDE } from './kernels/span-algebra.js';
+export { levelList } from './kernels/span-levels.js';

@@ -14,6 +14,7 @@ import { inLanes } from '../run/lanes.js';
 import type { ColumnWeights } from '../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from './encode-rows.js';
 import { type EncodedCache, sharedEncodedCache } from './encoded-cache.js';
+import { encodeLanes } from './feedback/encode-memory.js';
 import { Rounder, type RoundingParameters } from './feedback/rounder.js';
 import type { EncodedTensorPlace } from './learned/learned-task.js';
 import { readParts } from './learned/stored-parts.js';
@@ -62,8 +63,9 @@ export const runEncode: TaskHandler<EncodeTask> = async (parameters, report, set
     const importance = await readImportance(parameters.importancePath);
     const rounder = new Rounder(engine, parameters.rounding);
     const encoded = sharedEncodedCache(parameters, parameters.encodedCacheBytes);
-    const freeLanes = Array.from({ length: settings.threads }, () => new EncoderLane(engine, files));
-    await inLanes(settings.threads, slabJobs(parameters, files, importance, encoded), async (job) => {
+    const lanes = encodeLanes(parameters.rounding, settings.threads);
+    const freeLanes = Array.from({ length: lanes }, () => new EncoderLane(engine, files));
+    await inLanes(lanes, slabJobs(parameters, files, importance, encoded), async (job) => {
       const lane = freeLanes.pop() as EncoderLane;
       try {
         await encodeSlab(lane, job, rounder, output, parameters);

@@ -123,6 +123,9 @@ export const f32 = {
 export const v128 = {
   load: load('v128', simd(0)),
   loadSplat32: load('v128', simd(9)),
+  /** `value` with one lane from memory. */
+  loadLane32: (address: I32, value: V128, lane: number): V128 =>
+    expression('v128', address.code, value.code, simd(86), 0, 0, lane),
   store: store<'v128'>(simd(11)),
   const: (bytes: Uint8Array): V128 => expression('v128', simd(12), littleEndian(bytes)),
   and: binary<'v128', 'v128'>('v128', simd(78)),

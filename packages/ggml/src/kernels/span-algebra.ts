@@ -5,6 +5,7 @@
  */
 import { f32, f32x4, i32, i8x16, type Statement, v128, type V128 } from './instructions.js';
 import { makeDecide, makeSweep } from './span-codes.js';
+import type { LevelKind } from './span-levels.js';
 import { PAGE_BYTES } from './layout.js';
 import { type WasmMemory, wasmRuntime } from './runtime.js';
 import { assemble, give, type Local, loop, WasmFunction } from './wasm.js';
@@ -36,58 +37,83 @@ export interface SpanAlgebra {
     rowBytes: number,
     strideBytes: number,
   ): void;
-  /**
-   * Decides codes in an order, each weight with what it takes over of the errors before it; the loss is the sum of `pivots` times squares
-   * of what is left.
-   */
-  decide(
-    order: number,
-    feedback: number,
-    strideBytes: number,
-    byteLength: number,
-    pivots: number,
-    targets: number,
-    errors: number,
-    base: number,
-    step: number,
-    inverse: number,
-    codes: number,
-    top: number,
-  ): number;
-  /** Changes every code that is better changed while all others stay; `pull` follows. Returns what that gained. */
-  sweep(
+  /** The same with four vectors and targets that lie `vectorBytes` apart; rows come in twos. */
+  multiplyFour(
     matrix: number,
+    vectors: number,
+    targets: number,
+    vectorBytes: number,
+    rows: number,
     strideBytes: number,
-    byteLength: number,
-    values: number,
-    pull: number,
-    own: number,
-    inverseOwn: number,
-    base: number,
-    step: number,
-    inverse: number,
-    codes: number,
-    top: number,
-  ): number;
+  ): void;
+  /**
+   * Decides codes of four rows in an order, each weight with what it takes over of the errors before it; losses are sums of `pivots`
+   * times squares of what is left. Vectors of the rows lie `rowBytes` apart, their errors and losses side by side.
+   */
+  readonly decide: ByLevels<
+    [
+      order: number,
+      feedback: number,
+      strideBytes: number,
+      byteLength: number,
+      pivots: number,
+      errors: number,
+      targets: number,
+      base: number,
+      step: number,
+      inverse: number,
+      codes: number,
+      rowBytes: number,
+      losses: number,
+    ],
+    void
+  >;
+  /** Changes every code that is better changed while all others stay; `pull` follows. Returns what that gained. */
+  readonly sweep: ByLevels<
+    [
+      matrix: number,
+      strideBytes: number,
+      byteLength: number,
+      values: number,
+      pull: number,
+      own: number,
+      inverseOwn: number,
+      base: number,
+      step: number,
+      inverse: number,
+      codes: number,
+    ],
+    number
+  >;
+}
+
+/** The same for levels that are whole numbers up to `top`, and for those of a list. */
+interface ByLevels<Places extends number[], Result> {
+  even(...places: [...Places, top: number]): Result;
+  /** @param list as `levelList` makes it */
+  listed(...places: [...Places, list: number, byteLength: number]): Result;
 }
 
 /** In a memory of its own, on the thread that asks. */
 export async function spanAlgebra(byteLength: number): Promise<SpanAlgebra> {
   const pages = Math.ceil(byteLength / PAGE_BYTES);
   const memory = new wasmRuntime.Memory({ initial: pages, maximum: pages, shared: true });
-  const kernels: Record<string, WasmFunction<'f32' | null>> = {
-    addRow: makeAddRow(),
-    addRows: makeAddRows(),
-    product: makeProduct(),
-    multiply: makeMultiply(),
-    decide: makeDecide(),
-    sweep: makeSweep(),
-  };
-  const made = Object.entries(kernels).map(async ([name, fn]) => {
+  const compile = async <Kernel>(fn: WasmFunction<'f32' | null>): Promise<Kernel> => {
     const module = await wasmRuntime.compile(assemble([fn], pages));
-    return [name, new wasmRuntime.Instance(module, { env: { memory } }).exports['run']] as const;
-  });
-  return { memory, ...Object.fromEntries(await Promise.all(made)) } as unknown as SpanAlgebra;
+    return new wasmRuntime.Instance(module, { env: { memory } }).exports['run'] as Kernel;
+  };
+  const byLevels = async <Kernels>(make: (kind: LevelKind) => WasmFunction<'f32' | null>): Promise<Kernels> =>
+    ({ even: await compile(make('even')), listed: await compile(make('listed')) }) as Kernels;
+  return {
+    memory,
+    addRow: await compile(makeAddRow()),
+    addRows: await compile(makeAddRows()),
+    product: await compile(makeProduct()),
+    multiply: await compile(makeMultiply()),
+    multiplyFour: await compile(makeMultiplyFour()),
+    decide: await byLevels(makeDecide),
+    sweep: await byLevels(makeSweep),
+  };
 }
 
 function makeAddRow(): WasmFunction<null> {
@@ -222,6 +248,50 @@ function makeMultiply(): WasmFunction<null> {
       ]),
       [v128.store(target, totals(sums)), target.set(i32.add(target, i32.const(16)))],
     ),
+  );
+  return fn;
+}
+
+function makeMultiplyFour(): WasmFunction<null> {
+  const fn = new WasmFunction(['i32', 'i32', 'i32', 'i32', 'i32', 'i32'], null);
+  const [matrix, vectors, targets, vectorBytes, rows, stride] = [0, 1, 2, 3, 4, 5].map((index) =>
+    fn.parameter(index, 'i32'),
+  );
+  const [row, i, next, place] = [0, 1, 2, 3].map(() => fn.local('i32'));
+  const places = ROWS.map(() => fn.local('i32'));
+  const sums = [0, 1].map(() => ROWS.map(() => fn.local('v128')));
+  const values = [0, 1].map(() => fn.local('v128'));
+  const starts = [matrix, next];
+  const value = fn.local('v128');
+  const step = (part: number): Statement[] => [
+    ...values.map((ofRow, index) => ofRow.set(v128.load(i32.add(starts[index], i), 16 * part))),
+    ...places.flatMap((vector, column) => [
+      value.set(v128.load(i32.add(vector, i), 16 * part)),
+      ...sums.map((ofRow, index) =>
+        ofRow[column].set(f32x4.add(ofRow[column], f32x4.mul(values[index], value))),
+      ),
+    ]),
+  ];
+  fn.add(
+    places[0].set(vectors),
+    ...[1, 2, 3].map((index) => places[index].set(i32.add(places[index - 1], vectorBytes))),
+    row.set(i32.const(0)),
+    loop(row, 2, rows, [
+      next.set(i32.add(matrix, stride)),
+      ...sums.flat().map((sum) => sum.set(f32x4.const(0))),
+      i.set(i32.const(0)),
+      loop(i, BLOCK_BYTES, stride, ROWS.flatMap(step)),
+      ...sums.flatMap((ofValues, index) => [
+        ofValues[0].set(totals(ofValues)),
+        place.set(targets),
+        ...ROWS.flatMap((lane) => [
+          f32.store(place, f32x4.lane(ofValues[0], lane), 4 * index),
+          place.set(i32.add(place, vectorBytes)),
+        ]),
+      ]),
+      targets.set(i32.add(targets, i32.const(8))),
+      matrix.set(i32.add(next, stride)),
+    ]),
   );
   return fn;
 }

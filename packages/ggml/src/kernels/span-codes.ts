@@ -1,7 +1,7 @@
 /**
- * @file The two ways in which codes of evenly spaced levels are chosen under a symmetric matrix: one weight after the other, each taking
- * over what the ones before it got wrong, and each by itself while all others stay. Weight j with code c is base[j] + c step[j];
- * all places are bytes, vectors padded with zeros to whole fours.
+ * @file The two ways in which codes of levels are chosen under a symmetric matrix: one weight after the other, each taking over what the
+ * ones before it got wrong, for four rows side by side, and each by itself while all others stay, for one row. Weight j with code c is
+ * base[j] + level[c] step[j]; all places are bytes, vectors padded with zeros to whole fours.
  */
 import {
   f32,
@@ -14,110 +14,150 @@ import {
   v128,
   type V128,
 } from './instructions.js';
+import { type Levels, levelParameters, type LevelKind, openLevels } from './span-levels.js';
 import { give, type Local, loop, WasmFunction, when } from './wasm.js';
 
-/** Added and taken off, it leaves the nearest whole number of up to 22 bits. */
-const ROUNDING = 1.5 * 2 ** 23;
 const LANES = [0, 1, 2, 3] as const;
-/** Bytes of the blocks that products and rows come in. */
+/** Bytes of the blocks that rows come in. */
 const BLOCK_BYTES = 64;
+/** Floats of feedback that are read at once. */
+const READ = 4;
 
-/** What both choosers are told of levels. */
-const LEVELS = ['base', 'step', 'inverse', 'codes'] as const;
-
-/** A kernel of these places, those of levels, and the highest code; it returns a loss or a gain. */
-function chooser<Name extends string>(names: readonly Name[]) {
-  const all = [...names, ...LEVELS];
-  const fn = new WasmFunction([...all.map(() => 'i32' as const), 'f32'], 'f32');
-  const places = Object.fromEntries(all.map((name, index) => [name, fn.parameter(index, 'i32')]));
-  const top = fn.parameter(all.length, 'f32');
-  return { fn, top, ...(places as Record<Name | (typeof LEVELS)[number], Local<'i32'>>) };
+/** A kernel of these places and those of levels. */
+function chooser<Name extends string, Result extends 'f32' | null>(
+  names: readonly Name[],
+  kind: LevelKind,
+  result: Result,
+): { fn: WasmFunction<Result>; levels: Levels } & Record<Name, Local<'i32'>> {
+  const fn = new WasmFunction([...names.map(() => 'i32' as const), ...levelParameters[kind]], result);
+  const places = Object.fromEntries(names.map((name, index) => [name, fn.parameter(index, 'i32')]));
+  return { fn, levels: openLevels(fn, kind, names.length), ...(places as Record<Name, Local<'i32'>>) };
 }
 
-function nearestCode(wish: F32, base: F32, inverse: F32, top: F32): F32 {
-  const code = f32.mul(f32.sub(wish, base), inverse);
-  const bounded = f32.min(f32.max(code, f32.const(0)), top);
-  return f32.sub(f32.add(bounded, f32.const(ROUNDING)), f32.const(ROUNDING));
-}
+const decideNames = [
+  'order',
+  'feedback',
+  'strideBytes',
+  'bytes',
+  'pivots',
+  'errors',
+  'targets',
+  'base',
+  'step',
+  'inverse',
+  'codes',
+  'rowBytes',
+  'losses',
+] as const;
 
-/** (order, feedback, strideBytes, bytes, pivots, targets, errors, base, step, inverse, codes, top) -> loss */
-export function makeDecide(): WasmFunction<'f32'> {
-  const {
-    fn,
-    order,
-    feedback,
-    strideBytes,
-    bytes,
-    pivots,
-    targets,
-    errors,
-    base,
-    step,
-    inverse,
-    codes,
-    top,
-  } = chooser(['order', 'feedback', 'strideBytes', 'bytes', 'pivots', 'targets', 'errors']);
-  const [k, i, before, j] = [0, 1, 2, 3].map(() => fn.local('i32'));
+/**
+ * Of four rows, whose vectors lie `rowBytes` apart; but the errors of all four lie together, weight by weight, zeros at first, and so
+ * do their losses.
+ */
+export function makeDecide(kind: LevelKind): WasmFunction<null> {
+  const { fn, levels, ...at } = chooser(decideNames, kind, null);
+  const { order, feedback, strideBytes, bytes, pivots, errors, rowBytes } = at;
+  const [k, i, j] = LANES.map(() => fn.local('i32'));
   const sums = LANES.map(() => fn.local('v128'));
-  const [taken, wish, target, code, value, off, loss] = Array.from({ length: 7 }, () => fn.local('f32'));
-  const at = (vector: I32): F32 => f32.load(i32.add(vector, j));
-  const block = (vector: I32, part: number): V128 => v128.load(i32.add(vector, i), 16 * part);
-  const lane = (index: number): F32 => f32x4.lane(sums[0], index);
+  const [target, wish, base, value, off, loss] = Array.from({ length: 6 }, () => fn.local('v128'));
+  const place = fn.local('i32');
+  /** The j-th number of each row. */
+  const gather = (vector: I32, into: Local<'v128'>): Statement[] => [
+    place.set(i32.add(vector, j)),
+    into.set(v128.loadSplat32(place)),
+    ...[1, 2, 3].flatMap((lane) => [
+      place.set(i32.add(place, rowBytes)),
+      into.set(v128.loadLane32(place, into, lane)),
+    ]),
+  ];
+  const errorsOf = (part: number): V128 => v128.load(i32.add(errors, i32.shl(i, i32.const(2))), 16 * part);
+  const [step, inverse] = [0, 1].map(() => fn.local('v128'));
   fn.add(
     k.set(i32.const(0)),
     loop(k, 4, bytes, [
-      before.set(i32.and(i32.add(k, i32.const(BLOCK_BYTES - 1)), i32.const(-BLOCK_BYTES))),
-      taken.set(f32.const(0)),
-      when(before, [
-        ...sums.map((sum) => sum.set(f32x4.const(0))),
+      ...sums.map((sum) => sum.set(f32x4.const(0))),
+      // Feedback is zero from its k-th column on, and so are errors.
+      when(k, [
         i.set(i32.const(0)),
         loop(
           i,
-          BLOCK_BYTES,
-          before,
+          4 * READ,
+          k,
           sums.map((sum, part) =>
-            sum.set(f32x4.add(sum, f32x4.mul(block(feedback, part), block(errors, part)))),
+            sum.set(
+              f32x4.add(sum, f32x4.mul(v128.loadSplat32(i32.add(feedback, i), 4 * part), errorsOf(part))),
+            ),
           ),
         ),
-        sums[0].set(f32x4.add(f32x4.add(sums[0], sums[1]), f32x4.add(sums[2], sums[3]))),
-        taken.set(f32.add(f32.add(lane(0), lane(1)), f32.add(lane(2), lane(3)))),
       ]),
       j.set(i32.load(i32.add(order, k))),
-      target.set(at(targets)),
-      wish.set(f32.add(target, taken)),
-      code.set(nearestCode(wish, at(base), at(inverse), top)),
-      f32.store(i32.add(codes, j), code),
-      value.set(f32.add(at(base), f32.mul(code, at(step)))),
-      f32.store(i32.add(errors, k), f32.sub(target, value)),
-      off.set(f32.sub(wish, value)),
-      loss.set(f32.add(loss, f32.mul(f32.load(i32.add(pivots, k)), f32.mul(off, off)))),
+      ...gather(at.targets, target),
+      ...gather(at.base, base),
+      ...gather(at.step, step),
+      ...gather(at.inverse, inverse),
+      wish.set(f32x4.add(target, f32x4.add(f32x4.add(sums[0], sums[1]), f32x4.add(sums[2], sums[3])))),
+      ...levels.four(f32x4.mul(f32x4.sub(wish, base), inverse)),
+      place.set(i32.add(at.codes, j)),
+      ...LANES.flatMap((lane) => [
+        f32.store(place, f32x4.lane(levels.codes, lane)),
+        place.set(i32.add(place, rowBytes)),
+      ]),
+      value.set(f32x4.add(base, f32x4.mul(levels.levels, step))),
+      v128.store(i32.add(errors, i32.shl(k, i32.const(2))), f32x4.sub(target, value)),
+      off.set(f32x4.sub(wish, value)),
+      loss.set(f32x4.add(loss, f32x4.mul(v128.loadSplat32(i32.add(pivots, k)), f32x4.mul(off, off)))),
       feedback.set(i32.add(feedback, strideBytes)),
     ]),
-    give(loss),
+    v128.store(at.losses, loss),
   );
   return fn;
 }
 
-/** (matrix, strideBytes, bytes, values, pull, own, inverseOwn, base, step, inverse, codes, top) -> gain */
-export function makeSweep(): WasmFunction<'f32'> {
-  const { fn, matrix, strideBytes, bytes, values, pull, own, inverseOwn, base, step, inverse, codes, top } =
-    chooser(['matrix', 'strideBytes', 'bytes', 'values', 'pull', 'own', 'inverseOwn']);
+const sweepNames = [
+  'matrix',
+  'strideBytes',
+  'bytes',
+  'values',
+  'pull',
+  'own',
+  'inverseOwn',
+  'base',
+  'step',
+  'inverse',
+  'codes',
+] as const;
+
+/** Returns what it gained. */
+export function makeSweep(kind: LevelKind): WasmFunction<'f32'> {
+  const {
+    fn,
+    levels,
+    matrix,
+    strideBytes,
+    bytes,
+    values,
+    pull,
+    own,
+    inverseOwn,
+    base,
+    step,
+    inverse,
+    codes,
+  } = chooser(sweepNames, kind, 'f32');
   const [at, j, i] = [0, 1, 2].map(() => fn.local('i32'));
-  const [found, factors] = [0, 1].map(() => fn.local('v128'));
-  const [code, change, gain, gained] = [0, 1, 2, 3].map(() => fn.local('f32'));
+  const factors = fn.local('v128');
+  const [value, change, gain, gained] = [0, 1, 2, 3].map(() => fn.local('f32'));
   const four = (vector: I32): V128 => v128.load(i32.add(vector, at));
   const one = (vector: I32): F32 => f32.load(i32.add(vector, j));
-  const limit = f32x4.splat(top);
-  const rounding = f32x4.const(ROUNDING);
 
   /** Of four weights, where all others stay. */
   const wishes = f32x4.mul(
     f32x4.sub(f32x4.add(four(values), f32x4.mul(four(pull), four(inverseOwn))), four(base)),
     four(inverse),
   );
-  const nearest = f32x4.sub(
-    f32x4.add(f32x4.pmin(f32x4.pmax(wishes, f32x4.const(0)), limit), rounding),
-    rounding,
+  const wish = f32.mul(
+    f32.sub(f32.add(one(values), f32.mul(one(pull), one(inverseOwn))), one(base)),
+    one(inverse),
   );
   const addRow = (factor: F32): Statement[] => [
     factors.set(f32x4.splat(factor)),
@@ -141,21 +181,23 @@ export function makeSweep(): WasmFunction<'f32'> {
   ];
   const better = LANES.flatMap((lane): Statement[] => [
     j.set(i32.add(at, i32.const(4 * lane))),
-    code.set(
-      nearestCode(f32.add(one(values), f32.mul(one(pull), one(inverseOwn))), one(base), one(inverse), top),
-    ),
-    change.set(f32.sub(f32.add(one(base), f32.mul(code, one(step))), one(values))),
+    ...levels.one(wish),
+    value.set(f32.add(one(base), f32.mul(levels.level, one(step)))),
+    change.set(f32.sub(value, one(values))),
     gain.set(f32.mul(change, f32.sub(f32.mul(f32.const(2), one(pull)), f32.mul(change, one(own))))),
-    when(i32.and(f32.ne(code, one(codes)), f32.gt(gain, f32.const(0))), [
-      f32.store(i32.add(codes, j), code),
-      f32.store(i32.add(values, j), f32.add(one(base), f32.mul(code, one(step)))),
+    when(i32.and(f32.ne(levels.code, one(codes)), f32.gt(gain, f32.const(0))), [
+      f32.store(i32.add(codes, j), levels.code),
+      f32.store(i32.add(values, j), value),
       ...addRow(f32.neg(change)),
       gained.set(f32.add(gained, gain)),
     ]),
   ]);
   fn.add(
     at.set(i32.const(0)),
-    loop(at, 16, bytes, [found.set(f32x4.ne(nearest, four(codes))), when(i32x4.bitmask(found), better)]),
+    loop(at, 16, bytes, [
+      ...levels.four(wishes),
+      when(i32x4.bitmask(f32x4.ne(levels.codes, four(codes))), better),
+    ]),
     give(gained),
   );
   return fn;

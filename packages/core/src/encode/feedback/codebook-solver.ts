@@ -7,8 +7,9 @@ import type { CodebookCells } from './codebook-cells.js';
 import { EightSearch } from './codebook-search.js';
 import { EIGHT, type EightsMetric } from './eights-metric.js';
 import { nearestHalf } from './half-float.js';
+import type { RowMemory } from './row-memory.js';
 import type { SpanMemory } from './span-memory.js';
-import type { Rounding } from './span-solver.js';
+import type { Rounding } from './span-solvers.js';
 
 /** Of ggml's own scale, which is best where each error stands alone: where others make it good, a finer one often is. */
 const FIRST_SCALES = [1, 0.95, 0.9];
@@ -18,7 +19,7 @@ const LEAST_GAIN = 0.004;
 const SQUARE = EIGHT * EIGHT;
 
 export class CodebookSolver {
-  private readonly memory: SpanMemory;
+  private readonly memory: RowMemory;
   private readonly eights: EightsMetric;
   private readonly cells: CodebookCells;
   private readonly search: EightSearch;
@@ -29,7 +30,7 @@ export class CodebookSolver {
 
   constructor(memory: SpanMemory, eights: EightsMetric, cells: CodebookCells) {
     memory.hold(eights.metric);
-    this.memory = memory;
+    this.memory = memory.rows[0];
     this.eights = eights;
     this.cells = cells;
     this.search = new EightSearch(cells.codebook, cells.format.evenSigns);

@@ -4,9 +4,8 @@
  */
 import { STRIDE } from '@bitsmith/ggml';
 import type { Cells } from './cells.js';
+import type { RowMemory } from './row-memory.js';
 import type { SpanCodes } from './span-codes.js';
-import type { SpanMemory } from './span-memory.js';
-import type { SpanMetric } from './span-metric.js';
 
 /** Refits a group; returns what that gained, 0 where it stays as it is. */
 export type GroupFit = (group: number) => number;
@@ -30,13 +29,8 @@ interface Best {
 /** Below this the levels of a group are as good as constant: scale and offset cannot be told apart. */
 const DISTINCT = 1e-6;
 
-export function refitGroup(
-  metric: SpanMetric,
-  cells: Cells,
-  memory: SpanMemory,
-  chosen: SpanCodes,
-): GroupFit {
-  const { matrix, stride } = metric;
+/** @param sums of the metric, by group */
+export function refitGroup(sums: Float64Array, cells: Cells, memory: RowMemory, chosen: SpanCodes): GroupFit {
   const { codes, levels, zero, scale, offset, groupSize, size } = cells;
   const { direction: directionVector, moved: movedVector, pull: pullVector } = memory.vectors;
   const [pull, values, direction, moved] = [
@@ -48,15 +42,6 @@ export function refitGroup(
   // One of each for all groups: a span has dozens of fits, and there are millions of spans.
   const slopes: Slopes = { s: 0, o: 0, ss: 0, so: 0, oo: 0 };
   const best: Best = { gain: 0, scale: 0, offset: 0 };
-  const sums = Float64Array.from(scale, (_, group) => sumOfGroup(group));
-
-  function sumOfGroup(group: number): number {
-    const first = group * groupSize;
-    const last = Math.min(size, first + groupSize);
-    let sum = 0;
-    for (let j = first; j < last; j++) for (let k = first; k < last; k++) sum += matrix[j * stride + k];
-    return sum;
-  }
 
   function takeSlopes(group: number): void {
     const first = group * groupSize;

@@ -6,7 +6,7 @@ import type { Engine } from '@bitsmith/ggml';
 import { collectGarbage } from '../../run/collect-garbage.js';
 import { factorGram, type GramFactor } from './gram-factor.js';
 import { type GramPlace, readGram } from './gram-files.js';
-import type { Rounding } from './span-solver.js';
+import type { Rounding } from './span-solvers.js';
 import { type SpanTriangle, triangleFloats } from './span-triangle.js';
 
 /** What a task is told of it. */

@@ -1,167 +1,118 @@
-/** @file What a span's solver computes with, in the memory of the vector kernels: a metric, and vectors as long as its rows. */
-import { spanAlgebra, type SpanAlgebra, STRIDE } from '@bitsmith/ggml';
+/** @file What a span's solvers compute with, in the memory of the vector kernels: a metric, and vectors of the rows in hand. */
+import { levelList, spanAlgebra, type SpanAlgebra } from '@bitsmith/ggml';
+import { RowMemory, type RowVector } from './row-memory.js';
 import type { SpanMetric } from './span-metric.js';
-
-const FLOAT_BYTES = 4;
-/** What the kernels work on at once. */
-const BLOCK_BYTES = FLOAT_BYTES * STRIDE;
-const VECTORS = [
-  'targets',
-  'values',
-  'pull',
-  'errors',
-  'direction',
-  'moved',
-  'base',
-  'step',
-  'inverse',
-  'codes',
-  'decided',
-  'own',
-  'inverseOwn',
-  'pivots',
-  'order',
-] as const;
-type VectorName = (typeof VECTORS)[number];
-
-/** A vector and its place. */
-export interface Vector {
-  readonly at: number;
-  readonly values: Float32Array;
-}
+import {
+  FLOAT_BYTES,
+  type HeldLevels,
+  ROW_VECTORS,
+  ROWS_AT_ONCE,
+  type SpanPlaces,
+  spanPlaces,
+} from './span-places.js';
 
 export class SpanMemory {
-  readonly matrix: Float32Array;
-  private readonly feedback: Float32Array;
-  /** Places in decision order, in bytes. */
-  private readonly order: Int32Array;
-  private readonly places: { readonly matrix: number; readonly feedback: number };
-  readonly vectors: Readonly<Record<VectorName, Vector>>;
+  readonly rows: readonly RowMemory[];
+  /** Of the codes decided last, a row each. */
+  readonly losses: Float32Array;
   private readonly algebra: SpanAlgebra;
+  private readonly places: SpanPlaces;
   private readonly stride: number;
   private metric: SpanMetric | null = null;
+  private levels: HeldLevels = { kind: 'even', top: 0 };
 
-  private constructor(algebra: SpanAlgebra, stride: number) {
-    const { buffer } = algebra.memory;
-    const rows = stride * stride;
+  private constructor(algebra: SpanAlgebra, places: SpanPlaces, stride: number) {
     this.algebra = algebra;
+    this.places = places;
     this.stride = stride;
-    this.places = { matrix: 0, feedback: FLOAT_BYTES * rows };
-    this.matrix = new Float32Array(buffer, 0, rows);
-    this.feedback = new Float32Array(buffer, this.places.feedback, rows);
-    const vectors = VECTORS.map((name, index): [VectorName, Vector] => {
-      const at = FLOAT_BYTES * (2 * rows + index * stride);
-      return [name, { at, values: new Float32Array(buffer, at, stride) }];
-    });
-    this.vectors = Object.fromEntries(vectors) as Record<VectorName, Vector>;
-    this.order = new Int32Array(buffer, this.vectors.order.at, stride);
+    this.losses = this.floats(places.losses, ROWS_AT_ONCE);
+    this.rows = Array.from(
+      { length: ROWS_AT_ONCE },
+      (_, row) => new RowMemory(algebra, places, stride, row, () => this.levels),
+    );
   }
 
   /** @param stride of the metrics that it will hold */
   static async make(stride: number): Promise<SpanMemory> {
-    const floats = 2 * stride * stride + VECTORS.length * stride;
-    return new SpanMemory(await spanAlgebra(FLOAT_BYTES * floats), stride);
+    const { places, byteLength } = spanPlaces(stride);
+    return new SpanMemory(await spanAlgebra(byteLength), places, stride);
   }
 
   /** Takes over a metric. */
   hold(metric: SpanMetric): void {
     if (this.metric === metric) return;
     const { size, stride, matrix, feedback, pivots, order } = metric;
-    this.matrix.fill(0).set(matrix);
-    this.feedback.fill(0).set(feedback);
-    for (const { values } of Object.values(this.vectors)) values.fill(0);
-    this.vectors.pivots.values.set(pivots);
-    this.order.set(order.map((j) => FLOAT_BYTES * j));
+    const { places } = this;
+    // Rows of a metric are as long as they are apart; only where some are missing, others would be left.
+    if (size < stride) this.floats(0, places.levels / FLOAT_BYTES).fill(0);
+    this.floats(places.matrix, matrix.length).set(matrix);
+    this.floats(places.feedback, feedback.length).set(feedback);
+    this.floats(places.pivots, size).set(pivots);
+    const [own, inverseOwn] = [places.own, places.inverseOwn].map((at) => this.floats(at, size));
     for (let j = 0; j < size; j++) {
-      this.vectors.own.values[j] = matrix[j * stride + j];
-      this.vectors.inverseOwn.values[j] = 1 / matrix[j * stride + j];
+      own[j] = matrix[j * stride + j];
+      inverseOwn[j] = 1 / own[j];
     }
+    new Int32Array(this.algebra.memory.buffer, places.order, size).set(order.map((j) => FLOAT_BYTES * j));
+    for (const row of this.rows) row.clear();
     this.metric = metric;
   }
 
-  /** target += factor * row j of the matrix */
-  addRow(target: Vector, j: number, factor: number): void {
-    const bytes = FLOAT_BYTES * this.stride;
-    this.algebra.addRow(target.at, j * bytes, bytes, factor);
+  /** Takes over sums of the metric: [groups, size] */
+  holdGroups(rows: Float32Array, size: number): void {
+    const { stride, places } = this;
+    const held = this.floats(places.groups, (rows.length / size) * stride).fill(0);
+    for (let group = 0; group * size < rows.length; group++)
+      held.set(rows.subarray(group * size, (group + 1) * size), group * stride);
   }
 
-  /** target += the sum of rows `first` to `last`, each times its factor; factors are zero behind them, up to a whole four. */
-  addRows(target: Vector, factors: Vector, first: number, last: number): void {
-    const bytes = FLOAT_BYTES * this.stride;
-    this.algebra.addRows(
-      target.at,
-      first * bytes,
-      factors.at + FLOAT_BYTES * first,
-      last - first,
-      bytes,
-      bytes,
-    );
+  /** Takes over the levels of codes. @returns whether they are whole numbers from the first one on */
+  holdLevels(levels: Float64Array): boolean {
+    const isEven = levels.every((level, code) => level === levels[0] + code);
+    if (isEven) this.levels = { kind: 'even', top: levels.length - 1 };
+    else {
+      const list = levelList(levels);
+      this.floats(this.places.levels, list.length).set(list);
+      this.levels = { kind: 'listed', byteLength: list.byteLength };
+    }
+    return isEven;
   }
 
-  /** target += factor * vector */
-  add(target: Vector, vector: Vector, factor: number): void {
-    this.algebra.addRow(target.at, vector.at, FLOAT_BYTES * this.stride, factor);
-  }
-
-  /** target = matrix times vector */
-  multiply(vector: Vector, target: Vector, size: number): void {
-    const bytes = FLOAT_BYTES * this.stride;
-    this.algebra.multiply(this.places.matrix, vector.at, target.at, size, bytes, bytes);
-  }
-
-  /** The same of rows and columns `first` to `last` alone; the vector is zero behind them, up to a whole stride. */
-  multiplyPart(vector: Vector, target: Vector, first: number, last: number): void {
-    const at = FLOAT_BYTES * first;
-    const bytes = BLOCK_BYTES * Math.ceil((FLOAT_BYTES * (last - first)) / BLOCK_BYTES);
-    const stride = FLOAT_BYTES * this.stride;
-    const corner = this.places.matrix + first * stride + at;
-    this.algebra.multiply(corner, vector.at + at, target.at + at, last - first, bytes, stride);
-  }
-
-  /** What the k-th weight decided takes over of the errors before it; `errors` in the order of decision, zeros from k on. */
-  takenOver(errors: Vector, k: number): number {
-    const rowBytes = FLOAT_BYTES * this.stride;
-    // Rows are zero from column k on.
-    const bytes = BLOCK_BYTES * Math.ceil((FLOAT_BYTES * k) / BLOCK_BYTES);
-    return bytes === 0 ? 0 : this.algebra.product(this.places.feedback + k * rowBytes, errors.at, bytes);
-  }
-
-  /** Codes of evenly spaced levels to `decided`, in the order of decision; returns the loss. */
-  decide(size: number, top: number): number {
-    const { order, pivots, targets, errors, base, step, inverse, decided } = this.vectors;
-    errors.values.fill(0);
-    return this.algebra.decide(
-      order.at,
-      this.places.feedback,
-      FLOAT_BYTES * this.stride,
+  /** Codes of all rows in hand to their `decided`, in the order of decision, and `losses`. */
+  decide(size: number): void {
+    const { places, levels, stride, algebra } = this;
+    const { targets, base, step, inverse, decided } = this.rows[0].vectors;
+    const strideBytes = FLOAT_BYTES * stride;
+    this.floats(places.errors, ROWS_AT_ONCE * stride).fill(0);
+    const all = [
+      places.order,
+      places.feedback,
+      strideBytes,
       FLOAT_BYTES * size,
-      pivots.at,
+      places.pivots,
+      places.errors,
       targets.at,
-      errors.at,
       base.at,
       step.at,
       inverse.at,
       decided.at,
-      top,
-    );
+      ROW_VECTORS.length * strideBytes,
+      places.losses,
+    ] as const;
+    if (levels.kind === 'even') algebra.decide.even(...all, levels.top);
+    else algebra.decide.listed(...all, places.levels, levels.byteLength);
   }
 
-  /** Changes `codes` of evenly spaced levels one by one, `values` and `pull` with them; returns what that gained. */
-  sweep(size: number, top: number): number {
-    const { values, pull, own, inverseOwn, base, step, inverse, codes } = this.vectors;
-    return this.algebra.sweep(
-      this.places.matrix,
-      FLOAT_BYTES * this.stride,
-      FLOAT_BYTES * size,
-      values.at,
-      pull.at,
-      own.at,
-      inverseOwn.at,
-      base.at,
-      step.at,
-      inverse.at,
-      codes.at,
-      top,
-    );
+  /** In all rows in hand: target = metric times vector. */
+  multiply(vector: RowVector, target: RowVector, size: number): void {
+    const { places, stride, algebra } = this;
+    const { vectors } = this.rows[0];
+    const strideBytes = FLOAT_BYTES * stride;
+    const apart = ROW_VECTORS.length * strideBytes;
+    algebra.multiplyFour(places.matrix, vectors[vector].at, vectors[target].at, apart, size, strideBytes);
+  }
+
+  private floats(at: number, count: number): Float32Array {
+    return new Float32Array(this.algebra.memory.buffer, at, count);
   }
 }

@@ -1,20 +1,13 @@
 /**
- * @file The codes and scales of a span for the least dw M dw', M its metric. Codes are first decided one after the other, each taking
- * over what the ones before it got wrong (feedback). Then whatever can be changed by itself is changed to what is best where
- * all else stays: scales and offsets of groups in the format's own precision, numbers that blocks share, zero points
- * (refit), and codes again, until little is gained. No change is ever for the worse.
+ * @file The codes and scales of a row's span for the least dw M dw', M its metric: what is done with one row, between decisions on the
+ * codes of several (`SpanSolvers`). Whatever can be changed by itself is changed to what is best where all else stays: scales
+ * and offsets of groups in the format's own precision, numbers that blocks share, zero points, and codes (refit), until
+ * little is gained. No change is ever for the worse.
  */
 import type { Cells, SharedNumber } from './cells.js';
 import { refitGroup, type GroupFit } from './refit-group.js';
-import { spanCodes, type SpanCodes } from './span-codes.js';
-import type { SpanMemory } from './span-memory.js';
-import type { SpanMetric } from './span-metric.js';
-
-/** What is done beyond the nearest codes. */
-export interface Rounding {
-  readonly feedback: boolean;
-  readonly refit: boolean;
-}
+import type { RowMemory } from './row-memory.js';
+import { SpanCodes } from './span-codes.js';
 
 /** Rounds of refitting, at most, and the least gain for another, relative to the loss. */
 const MOST_ROUNDS = 4;
@@ -27,67 +20,81 @@ const LEAST_SHARED_GAIN = 0.0005;
 const MOST_SWEEPS = 3;
 
 export class SpanSolver {
-  private readonly memory: SpanMemory;
-  private readonly metric: SpanMetric;
+  private readonly memory: RowMemory;
   private readonly cells: Cells;
   private readonly codes: SpanCodes;
   private readonly groupFit: GroupFit;
   /** Of each shared number, what changing it by one costs, as it was last found. */
   private readonly stiffness: Float64Array;
+  private loss = Infinity;
+  /** Loss before the round that is open. */
+  private before = Infinity;
+  private round = 0;
+  private taken = false;
 
-  constructor(memory: SpanMemory, metric: SpanMetric, cells: Cells) {
-    memory.hold(metric);
+  /**
+   * @param groupBlocks what moving all weights of a group alike costs
+   * @param isEven whether the cells' levels are whole numbers from the first one on
+   */
+  constructor(memory: RowMemory, cells: Cells, groupBlocks: Float64Array, isEven: boolean) {
     this.memory = memory;
-    this.metric = metric;
     this.cells = cells;
-    this.codes = spanCodes(memory, metric, cells);
-    this.groupFit = refitGroup(metric, cells, memory, this.codes);
+    this.codes = new SpanCodes(memory, cells, isEven);
+    this.groupFit = refitGroup(groupBlocks, cells, memory, this.codes);
     this.stiffness = new Float64Array(cells.shared.length);
   }
 
   /** The weights that the codes stand for. */
   get values(): Float32Array {
-    return this.memory.vectors.values.values.subarray(0, this.metric.size);
+    return this.memory.vectors.values.values.subarray(0, this.cells.size);
   }
 
-  /**
-   * Improves the cells as they are.
-   * @param targets what the weights should be
-   * @returns the loss
-   */
-  solve(targets: ArrayLike<number>, { feedback, refit }: Rounding): number {
+  /** Takes over what the weights should be, and the cells as they are; `wanted` is to become M times `targets`. */
+  begin(targets: ArrayLike<number>): void {
     this.memory.vectors.targets.values.set(targets);
     this.codes.load();
     this.stiffness.fill(0);
-    let loss = feedback ? this.withFeedback(Infinity) : this.measure();
-    if (!refit) return loss;
-    for (let round = 0; round < MOST_ROUNDS; round++) {
-      const before = loss;
-      loss -= this.refitGroups();
-      if (round < SHARED_ROUNDS) loss -= this.refitShared(loss);
-      for (let sweep = 0; sweep < MOST_SWEEPS; sweep++) {
-        const gained = this.codes.sweep();
-        loss -= gained;
-        if (gained <= LEAST_GAIN * loss) break;
-      }
-      if (round === 0 && feedback) loss = this.withFeedback(loss);
-      if (before - loss <= LEAST_GAIN * before) break;
-    }
-    this.decode();
-    return loss;
+    this.loss = Infinity;
+    this.round = 0;
   }
 
-  /** Values of the codes, what pulls at them, M (t - w), and the loss. */
-  private measure(): number {
-    const { memory, cells } = this;
-    const { targets, values, direction, pull } = memory.vectors;
-    const { size } = cells;
+  /**
+   * Takes the codes that were decided, where they are better: `direction` is then what they get wrong.
+   * @param decidedLoss null: the cells' own codes
+   */
+  take(decidedLoss: number | null): void {
+    this.taken = this.loss === Infinity || (decidedLoss !== null && decidedLoss < this.loss);
+    if (!this.taken) return;
+    if (decidedLoss !== null && decidedLoss < this.loss) this.codes.take();
+    const { targets, values, direction } = this.memory.vectors;
     this.decode();
-    for (let j = 0; j < size; j++) direction.values[j] = targets.values[j] - values.values[j];
-    memory.multiply(direction, pull, size);
-    let loss = 0;
-    for (let j = 0; j < size; j++) loss += direction.values[j] * pull.values[j];
-    return loss;
+    for (let j = 0; j < this.cells.size; j++) direction.values[j] = targets.values[j] - values.values[j];
+  }
+
+  /** What pulls at the weights, M (t - w), and their loss, where codes were taken; `moved` is M times `direction`. */
+  measure(): void {
+    if (!this.taken) return;
+    const { direction, moved, pull } = this.memory.vectors;
+    pull.values.set(moved.values);
+    this.loss = this.memory.product(direction, pull);
+  }
+
+  /** A round of refitting. */
+  refit(): void {
+    this.before = this.loss;
+    this.loss -= this.refitGroups();
+    if (this.round < SHARED_ROUNDS) this.loss -= this.refitShared(this.loss);
+    for (let sweep = 0; sweep < MOST_SWEEPS; sweep++) {
+      const gained = this.codes.sweep();
+      this.loss -= gained;
+      if (gained <= LEAST_GAIN * this.loss) break;
+    }
+  }
+
+  /** Refits until little is gained, beginning with the end of the round that is open. */
+  settle(): void {
+    while (this.before - this.loss > LEAST_GAIN * this.before && ++this.round < MOST_ROUNDS) this.refit();
+    this.decode();
   }
 
   private decode(): void {
@@ -97,13 +104,6 @@ export class SpanSolver {
       const last = Math.min(size, j + groupSize);
       for (; j < last; j++) values[j] = (levels[codes[j]] - zero[group]) * scale[group] + offset[group];
     }
-  }
-
-  /** Decides all codes anew with feedback, and keeps them where that is better than `loss`. */
-  private withFeedback(loss: number): number {
-    if (this.codes.decide() >= loss) return loss;
-    this.codes.take();
-    return this.measure();
   }
 
   private refitGroups(): number {
@@ -122,37 +122,53 @@ export class SpanSolver {
 
   private refitNumber(number: SharedNumber, index: number, loss: number): number {
     const { cells, memory, stiffness } = this;
-    const { groupSize, scale, offset, codes, levels, size } = cells;
     const { pull, direction, moved, values } = memory.vectors;
-    const [pulls, along] = [pull.values, direction.values];
     const value = number.get();
     if (value === 0) return 0;
-    const first = number.firstGroup * groupSize;
-    const last = first + number.groups * groupSize;
-    along.fill(0);
-    let p = 0;
-    for (let j = first; j < last;) {
-      const group = j / groupSize;
-      const factor = (number.of === 'scale' ? scale[group] : offset[group]) / value;
-      for (const end = j + groupSize; j < end; j++) {
-        along[j] = number.of === 'scale' ? levels[codes[j]] * factor : factor;
-        p += along[j] * pulls[j];
-      }
-    }
+    this.takeDirection(number.of, value);
+    const p = memory.product(direction, pull);
     if (p * p <= LEAST_SHARED_GAIN * loss * stiffness[index]) return 0;
-    memory.multiply(direction, moved, size);
-    let pp = 0;
-    for (let j = first; j < last; j++) pp += along[j] * moved.values[j];
+    this.moveDirection(number.of, value);
+    const pp = memory.product(direction, moved);
     stiffness[index] = pp;
     const wish = pp > 0 ? number.near(value + p / pp) : value;
     const change = wish - value;
     const gain = change * (2 * p - change * pp);
     if (gain <= 0 || wish === 0) return 0;
     number.set(wish);
-    for (let group = number.firstGroup; group < number.firstGroup + number.groups; group++)
-      this.codes.renew(group);
+    for (let group = 0; group < cells.scale.length; group++) this.codes.renew(group);
     memory.add(values, direction, change);
     memory.add(pull, moved, -change);
     return gain;
+  }
+
+  /** `direction`: how weights change with the number that all scales, or all offsets, are multiples of. */
+  private takeDirection(of: SharedNumber['of'], value: number): void {
+    const { groupSize, offset } = this.cells;
+    const direction = this.memory.vectors.direction.values;
+    const values = this.memory.vectors.values.values;
+    const inverse = 1 / value;
+    for (let group = 0, j = 0; group < offset.length; group++) {
+      const end = j + groupSize;
+      const own = offset[group];
+      if (of === 'offset') direction.fill(own * inverse, j, end);
+      else for (let i = j; i < end; i++) direction[i] = (values[i] - own) * inverse;
+      j = end;
+    }
+  }
+
+  /** `moved`: M times that. Offsets are alike in a group; and M w = M t - pull, of which scales make what offsets do not. */
+  private moveDirection(of: SharedNumber['of'], value: number): void {
+    const { memory } = this;
+    const { moved, pull, wanted } = memory.vectors;
+    const inverse = 1 / value;
+    const ofOffsets = of === 'offset' ? inverse : -inverse;
+    moved.values.fill(0);
+    this.cells.offset.forEach((offset, group) => {
+      if (offset !== 0) memory.addGroup(moved, group, ofOffsets * offset);
+    });
+    if (of === 'offset') return;
+    memory.add(moved, wanted, inverse);
+    memory.add(moved, pull, -inverse);
   }
 }

@@ -20,7 +20,8 @@ import { CodebookSolver } from './codebook-solver.js';
 import type { EightsMetric } from './eights-metric.js';
 import { SpanMemory } from './span-memory.js';
 import { diagonalOf, type SpanMetric } from './span-metric.js';
-import { type Rounding, SpanSolver } from './span-solver.js';
+import { ROWS_AT_ONCE } from './span-places.js';
+import { type Rounding, SpanSolvers } from './span-solvers.js';
 
 /** What the rows of a span are to be stored in. */
 export type SpanStorage =
@@ -85,23 +86,29 @@ export async function solveSpans(job: SpanJob): Promise<SpanResult> {
   const { size } = metric;
   const memory = await memoryOf(metric.stride);
   const store = openStorage(storage, targets.subarray(0, rows * size), rows, metric, memory);
-  const { solver } = store;
-  for (let row = 0; row < rows; row++) {
-    const target = targets.subarray(row * size, (row + 1) * size);
-    store.open(row);
-    solver.solve(target, rounding);
-    store.close(row);
-    const { values } = solver;
-    place.values.set(values, row * place.rowLength + place.first);
-    for (let j = 0; j < size; j++) target[j] -= values[j];
+  for (let first = 0; first < rows; first += store.rowsAtOnce) {
+    const count = Math.min(store.rowsAtOnce, rows - first);
+    const parts = Array.from({ length: count }, (_, index) =>
+      targets.subarray((first + index) * size, (first + index + 1) * size),
+    );
+    parts.forEach((_, index) => store.open(index, first + index));
+    store.solver.solve(parts, rounding);
+    for (const [index, part] of parts.entries()) {
+      store.close(index, first + index);
+      const values = store.solver.valuesOf(index);
+      place.values.set(values, (first + index) * place.rowLength + place.first);
+      for (let j = 0; j < size; j++) part[j] -= values[j];
+    }
   }
   return { affine: store.affine?.() ?? null };
 }
 
 interface OpenStorage {
-  readonly solver: Pick<SpanSolver, 'solve' | 'values'>;
-  open(row: number): void;
-  close(row: number): void;
+  readonly rowsAtOnce: number;
+  readonly solver: Pick<SpanSolvers, 'solve' | 'valuesOf'>;
+  /** Takes a stored row in hand, as the `index`-th. */
+  open(index: number, row: number): void;
+  close(index: number, row: number): void;
   /** All rows, opened. */
   affine?(): OpenAffine;
 }
@@ -119,24 +126,30 @@ function openStorage(
     const { type, bytes } = storage;
     const format = blockFormat(type);
     if (format === null) throw new Error(`expected a linear type, found ${type}`);
-    const cells = new BlockCells(format, size);
+    const cells = inHand(() => new BlockCells(format, size));
     const rowBytes = bytes.byteLength / rows;
     return {
-      solver: new SpanSolver(memory, metric, cells),
-      open: (row) => cells.open(bytes, row * rowBytes),
-      close: (row) => cells.close(bytes, row * rowBytes),
+      rowsAtOnce: ROWS_AT_ONCE,
+      solver: new SpanSolvers(memory, metric, cells),
+      open: (index, row) => cells[index].open(bytes, row * rowBytes),
+      close: (index, row) => cells[index].close(bytes, row * rowBytes),
     };
   }
   const { spec, ofRows } = storage;
   const importance = diagonalOf(metric);
   const tensor: AffineTensor = encodeAffine({ values, rows, rowLength: size, importance }, spec);
-  const cells = new AffineCells(tensor, ofRows);
+  const cells = inHand(() => new AffineCells(tensor, ofRows));
   return {
-    solver: new SpanSolver(memory, metric, cells),
-    open: (row) => cells.open(row),
-    close: (row) => cells.close(row),
+    rowsAtOnce: ROWS_AT_ONCE,
+    solver: new SpanSolvers(memory, metric, cells),
+    open: (index, row) => cells[index].open(row),
+    close: (index, row) => cells[index].close(row),
     affine: () => openAffine(tensor),
   };
+}
+
+function inHand<Of>(make: () => Of): readonly Of[] {
+  return Array.from({ length: ROWS_AT_ONCE }, make);
 }
 
 function openGrid(
@@ -148,10 +161,15 @@ function openGrid(
   if (format === null) throw new Error(`expected a type with a grid, found ${type}`);
   const cells = new CodebookCells(format, new Codebook(points, format.dimensions));
   const rowBytes = bytes.byteLength / rows;
+  const solver = new CodebookSolver(memory, eights, cells);
   return {
-    solver: new CodebookSolver(memory, eights, cells),
-    open: (row) => cells.open(bytes, row * rowBytes),
-    close: (row) => cells.close(bytes, row * rowBytes),
+    rowsAtOnce: 1,
+    solver: {
+      solve: ([targets], rounding) => void solver.solve(targets, rounding),
+      valuesOf: () => solver.values,
+    },
+    open: (_, row) => cells.open(bytes, row * rowBytes),
+    close: (_, row) => cells.close(bytes, row * rowBytes),
   };
 }
 

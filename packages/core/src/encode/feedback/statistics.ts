@@ -15,7 +15,7 @@ import { stage } from '../../run/work.js';
 import { spreadChunks, type TokenizedText, tokensOf } from '../../text/tokenize.js';
 import { gramSizes } from './gram-sizes.js';
 import type { RoundingParameters } from './rounder.js';
-import type { Rounding } from './span-solver.js';
+import type { Rounding } from './span-solvers.js';
 
 export interface RoundingStatistics {
   readonly rounding: Rounding;
