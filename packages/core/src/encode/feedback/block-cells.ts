@@ -106,8 +106,6 @@ export class BlockCells extends Cells {
     const firstGroup = block * groups;
     return {
       of,
-      firstGroup,
-      groups,
       get: () => numbers[block],
       near: nearestHalf,
       set: (value) => {

@@ -35,15 +35,13 @@ export abstract class Cells {
   /** Zero points are integers from 0 to this; null where they are fixed. */
   abstract readonly mostZero: number | null;
 
-  /** Numbers that all groups of a block share and are multiples of, beside codes of their own. */
+  /** Numbers that all groups share and are multiples of, beside codes of their own: blocks that have them are whole spans. */
   abstract readonly shared: readonly SharedNumber[];
 }
 
-/** A number of a block: `value` times integer codes of its groups is `of` them. */
+/** A number of all groups: `value` times integer codes of its groups is `of` them. */
 export interface SharedNumber {
   readonly of: 'scale' | 'offset';
-  readonly firstGroup: number;
-  readonly groups: number;
   get(): number;
   /** The storable number nearest to the wish. */
   near(wish: number): number;
