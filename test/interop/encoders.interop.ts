@@ -30,8 +30,8 @@ import { RANGE_CODES } from '../../packages/core/src/encode/learned/learned-matr
 import { LearnedPass } from '../../packages/core/src/encode/learned/learned-pass.js';
 import { type LearnedOptions, learnedSettings } from '../../packages/core/src/encode/learned/options.js';
 import { affineOf } from '../../packages/core/src/encode/learned/stored-parts.js';
-import { EmbeddingRows } from '../../packages/core/src/measure/transformer/embedding.js';
-import { loadVector, loadWeights, weightArray } from '../../packages/core/src/measure/transformer/weights.js';
+import { EmbeddingRows } from '../../packages/core/src/transformer/embedding.js';
+import { loadVector, loadWeights, weightArray } from '../../packages/core/src/transformer/weights.js';
 import { affineSpec } from '../../packages/core/src/plan/affine-schemes.js';
 import { gaussian, randomFrom } from '../../packages/core/test/support/random.js';
 import { triangleOf } from '../../packages/core/test/support/triangle.js';

@@ -10,12 +10,9 @@ import { MemorySource, readGguf, readSafetensors } from '@bitsmith/formats';
 import { loadEngine } from '@bitsmith/ggml';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FileSink } from '../../packages/core/src/io/file-sink.js';
-import { SequencePass } from '../../packages/core/src/measure/transformer/sequence-gradients.js';
-import {
-  readTransformerShape,
-  type TransformerShape,
-} from '../../packages/core/src/measure/transformer/shape.js';
-import type { SquaredGradient } from '../../packages/core/src/measure/transformer/squared-gradient.js';
+import { SequencePass } from '../../packages/core/src/transformer/sequence-gradients.js';
+import { readTransformerShape, type TransformerShape } from '../../packages/core/src/transformer/shape.js';
+import type { SquaredGradient } from '../../packages/core/src/transformer/squared-gradient.js';
 import {
   convertHuggingFace,
   openLocalFolder,

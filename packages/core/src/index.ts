@@ -10,7 +10,7 @@ export {
   type SerializedError,
 } from '@bitsmith/formats';
 export { adoptCalibration, calibrate, type Calibration } from './calibrate/calibrate.js';
-export { roundingStatistics } from './encode/feedback/statistics.js';
+export { roundingStatistics } from './gram/statistics.js';
 export { type EncoderMethod, encoderMethods } from './plan/encoder-name.js';
 export { canLearn, learnRounding } from './encode/learned/learned.js';
 export { EngineHost } from './engine/host.js';
@@ -65,7 +65,7 @@ export { inRun, type RunContext, type RunOptions } from './run/context.js';
 export type { RunEvent, Stage, Work } from './run/events.js';
 export type { Protection } from './refine/protect.js';
 export type { SearchRecord } from './refine/search-record.js';
-export type { QuantizeResult, TextUse } from './run/record.js';
+export type { QuantizeResult, TextUse } from './jobs/record.js';
 export { ArtifactStore, type StoredArtifact } from './run/store.js';
 export type { EqualizeMode, SiteScales } from './transform/equalize/choose.js';
 export { equalize, type Equalization, type EqualizedModel } from './transform/equalize/equalize.js';

@@ -17,7 +17,7 @@ import type { TaskIdentity } from '../run/store.js';
 import { inLanes } from '../run/lanes.js';
 import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { engineKey } from '../engine/release.js';
-import type { RoundingStatistics } from '../encode/feedback/statistics.js';
+import type { RoundingStatistics } from '../gram/statistics.js';
 import { tokensHash, type TokenizedText } from '../text/tokenize.js';
 import { ImportanceAccumulator, ROW_COUNTS } from './accumulator.js';
 

@@ -7,7 +7,7 @@ import type { RunEvent, Work } from '../run/events.js';
 import { stage, streamed, withNewEngineAfterCrash } from '../run/work.js';
 import { encodeMemory } from './feedback/encode-memory.js';
 import type { LearnedCodes } from './learned/learned.js';
-import { roundingParameters } from './feedback/statistics.js';
+import { roundingParameters } from '../gram/statistics.js';
 import { roomForEncoded } from './room-for-encoded.js';
 import { SLAB_WEIGHTS } from './slabs.js';
 import type { UnfinishedOutput } from './unfinished-output.js';

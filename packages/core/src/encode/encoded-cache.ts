@@ -5,7 +5,7 @@
  */
 import { alignedBytes } from '@bitsmith/ggml';
 import type { StorageType } from '../plan/schemes.js';
-import type { RoundingParameters } from './feedback/rounder.js';
+import type { RoundingParameters } from '../gram/rounding.js';
 
 /** What encoded bytes depend on besides tensor and scheme. */
 export interface EncodedFrom {

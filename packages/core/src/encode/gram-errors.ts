@@ -1,6 +1,6 @@
 /** @file What changes of rows cost under the full Gram matrix of their inputs. */
 import { computeOnce, type Engine, type GraphNode } from '@bitsmith/ggml';
-import type { SpanTriangle } from './feedback/span-triangle.js';
+import type { SpanTriangle } from '../gram/span-triangle.js';
 
 /** Nodes a span takes. */
 const NODES = 16;

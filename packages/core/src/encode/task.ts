@@ -15,10 +15,11 @@ import type { ColumnWeights } from '../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from './encode-rows.js';
 import { type EncodedCache, sharedEncodedCache } from './encoded-cache.js';
 import { encodeLanes } from './feedback/encode-memory.js';
-import { Rounder, type RoundingParameters } from './feedback/rounder.js';
+import { Rounder } from './feedback/rounder.js';
 import type { EncodedTensorPlace } from './learned/learned-task.js';
 import { readParts } from './learned/stored-parts.js';
 import { cutIntoSlabs, type Slab, SLAB_WEIGHTS } from './slabs.js';
+import type { RoundingParameters } from '../gram/rounding.js';
 
 /** A tensor's place in the output. */
 export interface EncodedPlace {

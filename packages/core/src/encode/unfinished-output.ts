@@ -8,7 +8,7 @@ import path from 'node:path';
 import { BitsmithError, type GgufLayout } from '@bitsmith/formats';
 import type { Calibration } from '../calibrate/calibrate.js';
 import { TERNARY_VERSION } from './ternary.js';
-import { encoderInputs } from './feedback/statistics.js';
+import { encoderInputs } from '../gram/statistics.js';
 import type { LearnedCodes } from './learned/learned.js';
 import { ENGINE_RELEASE } from '../engine/release.js';
 import { fileError } from '../io/file-errors.js';

@@ -10,7 +10,7 @@ import { runInputRanges } from '../evaluate/int8/input-ranges-task.js';
 import { runInt8 } from '../evaluate/int8/int8-task.js';
 import { runEvaluate } from '../evaluate/task.js';
 import { runGradient } from '../measure/gradients/gradient-task.js';
-import { runGrams } from '../measure/gradients/gram-task.js';
+import { runGrams } from '../gram/gram-task.js';
 import { runInnerProducts } from '../measure/whole-plans/inner-products-task.js';
 import { runPrices } from '../measure/gradients/price-task.js';
 import { runCosines } from '../measure/errors/cosines-task.js';

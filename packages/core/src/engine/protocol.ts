@@ -13,7 +13,7 @@ import type { InputRangesTask } from '../evaluate/int8/input-ranges-task.js';
 import type { Int8Task } from '../evaluate/int8/int8-task.js';
 import type { EvaluateTask } from '../evaluate/task.js';
 import type { GradientTask } from '../measure/gradients/gradient-task.js';
-import type { GramTask } from '../measure/gradients/gram-task.js';
+import type { GramTask } from '../gram/gram-task.js';
 import type { InnerProductsTask } from '../measure/whole-plans/inner-products-task.js';
 import type { PriceTask } from '../measure/gradients/price-task.js';
 import type { CosinesTask } from '../measure/errors/cosines-task.js';

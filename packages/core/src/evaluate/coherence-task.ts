@@ -6,7 +6,7 @@
 import type { LlamaModel } from '@bitsmith/ggml';
 import { openLlama } from '../engine/session.js';
 import type { TaskHandler, TaskType } from '../engine/task-type.js';
-import { mix32, mulberry32 } from '../measure/mulberry32.js';
+import { mix32, mulberry32 } from '../run/mulberry32.js';
 import { continueTogether, type Predictions, readBack } from './continue-together.js';
 
 export type CoherenceTask = TaskType<

@@ -4,7 +4,7 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import type { SourceModel } from '../model/types.js';
-import { mulberry32 } from '../measure/mulberry32.js';
+import { mulberry32 } from '../run/mulberry32.js';
 import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { againAfterCrash, stage, streamed } from '../run/work.js';

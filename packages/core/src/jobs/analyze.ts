@@ -45,7 +45,7 @@ import {
 } from '../plan/index.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
-import type { TextUse } from '../run/record.js';
+import type { TextUse } from './record.js';
 import { stage } from '../run/work.js';
 import { loadCorpus } from '../text/corpus.js';
 import { spreadChunks, spreadSamples, type TokenizedText } from '../text/tokenize.js';

@@ -21,7 +21,7 @@ import { originalOf } from '../model/types.js';
 import { presetRecipes } from '../presets/recipes.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
-import type { TextUse } from '../run/record.js';
+import type { TextUse } from './record.js';
 import { spreadChunks } from '../text/tokenize.js';
 import type { Calibration } from '../calibrate/calibrate.js';
 import { completeOptions } from './complete-options.js';

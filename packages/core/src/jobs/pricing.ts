@@ -1,7 +1,7 @@
 /** @file How a plan's prices are measured: by gradients where the model has a graph of them and memory allows, else by probes. */
 import { BitsmithError } from '@bitsmith/formats';
 import type { Calibration } from '../calibrate/calibrate.js';
-import { defaultSamples, hasGraph } from '../measure/gradients/gradients.js';
+import { defaultSamples } from '../measure/gradients/gradients.js';
 import { measureByGradient } from '../measure/measure-gradient.js';
 import { type GroupSelector, measure } from '../measure/measure.js';
 import type { Wanted } from '../measure/wanted.js';
@@ -11,6 +11,7 @@ import type { TensorMeasurement } from '../plan/price.js';
 import type { RunContext } from '../run/context.js';
 import type { Work } from '../run/events.js';
 import { spreadChunks, spreadSamples, type TokenizedText } from '../text/tokenize.js';
+import { hasGraph } from '../transformer/shape.js';
 
 /**
  * `gradient`: squared gradients of whole sequences. `probe`: one true loss a tensor, for any architecture. `rules`: names and

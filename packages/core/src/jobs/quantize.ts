@@ -14,7 +14,7 @@ import { originalOf } from '../model/types.js';
 import { inRun, type RunContext } from '../run/context.js';
 import type { Stage, Work } from '../run/events.js';
 import { MemoryWatch } from '../run/memory.js';
-import type { QuantizeResult, TextUse } from '../run/record.js';
+import type { QuantizeResult, TextUse } from './record.js';
 import { describeVersions } from '../run/versions.js';
 import { timed } from '../run/work.js';
 import { firstChunks, type TokenizedText } from '../text/tokenize.js';

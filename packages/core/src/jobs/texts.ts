@@ -1,6 +1,6 @@
 /** @file A run's texts and its importance matrix, ready for the model at hand. */
 import { adoptCalibration, calibrate, type Calibration } from '../calibrate/calibrate.js';
-import { roundingStatistics } from '../encode/feedback/statistics.js';
+import { roundingStatistics } from '../gram/statistics.js';
 import type { SourceModel } from '../model/types.js';
 import { parseSize } from '../plan/budget.js';
 import { type EncoderMethod, refuseUnknownEncoder } from '../plan/encoder-name.js';

@@ -6,7 +6,7 @@ import type { RunContext } from '../run/context.js';
 import type { RunEvent, Work } from '../run/events.js';
 import { stage } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
-import type { Gathered } from './gather.js';
+import type { Gathered } from '../run/gather.js';
 import { type PricesOf, probedPrices } from './gradients/probed-prices.js';
 import { describeGradients, type GradientOptions, measureGradients } from './gradients/gradients.js';
 import { firstOf, type GroupSelector, measureLater } from './measure.js';

@@ -12,7 +12,7 @@ import type { RunEvent, Work } from '../run/events.js';
 import { stage } from '../run/work.js';
 import type { TokenizedText } from '../text/tokenize.js';
 import type { Change, Variant } from './live/change.js';
-import type { Gathered } from './gather.js';
+import type { Gathered } from '../run/gather.js';
 import { probeScheme } from './errors/probe-scheme.js';
 import { membersOf, type SchemeGroup, schemeGroups } from './errors/scheme-groups.js';
 import { gatherVariants } from './live/variants.js';

@@ -5,7 +5,7 @@
  * it on the search text: the file is confirmed on other text, later.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import type { Gathered } from '../measure/gather.js';
+import type { Gathered } from '../run/gather.js';
 import { roomForEncoded } from '../encode/room-for-encoded.js';
 import { gatherVariants, type LiveMeasurement } from '../measure/live/variants.js';
 import type { TrueLoss } from '../measure/live/variants-task.js';

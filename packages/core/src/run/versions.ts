@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import type { GpuBackend } from '@bitsmith/ggml/probe';
 import { ENGINE_RELEASE } from '../engine/release.js';
-import type { QuantizeResult } from './record.js';
+import type { QuantizeResult } from '../jobs/record.js';
 
 interface Manifest {
   readonly version: string;

@@ -12,7 +12,7 @@ import { LearnedPass } from '../../src/encode/learned/learned-pass.js';
 import type { StoredParts } from '../../src/encode/learned/level-grid.js';
 import { learnedSettings } from '../../src/encode/learned/options.js';
 import { gridOf, isLearnable, nearestGrid } from '../../src/encode/learned/starting-grid.js';
-import { writeGradients } from '../../src/measure/transformer/fisher-file.js';
+import { writeGradients } from '../../src/transformer/fisher-file.js';
 import type { StorageType } from '../../src/plan/schemes.js';
 import { expectFailure } from '../support/errors.js';
 import { gaussian, randomFrom } from '../support/random.js';

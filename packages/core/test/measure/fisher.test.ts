@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { priceOfErrors, tensorFisher, type WeighedRow } from '../../src/measure/gradients/fisher.js';
 import { sampleRows } from '../../src/measure/errors/sample-rows.js';
-import type { SquaredGradient } from '../../src/measure/transformer/squared-gradient.js';
+import type { SquaredGradient } from '../../src/transformer/squared-gradient.js';
 import { spreadOrder } from '../../src/text/spread-order.js';
 import { gaussian, randomFrom } from '../support/random.js';
 import { temporaryFolder } from '../support/temporary.js';

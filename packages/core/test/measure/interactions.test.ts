@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { auditInteractions, interactionNats } from '../../src/measure/whole-plans/interactions.js';
-import { mulberry32 } from '../../src/measure/mulberry32.js';
+import { mulberry32 } from '../../src/run/mulberry32.js';
 
 const tensors = Array.from({ length: 30 }, (_, index) => `blk.${index}.ffn_up.weight`);
 

@@ -1,7 +1,7 @@
 import { assert as assertProperty, double, property } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fitKl, type MeasuredPlan, predictKl } from '../../src/measure/whole-plans/predict.js';
-import { mulberry32 } from '../../src/measure/mulberry32.js';
+import { mulberry32 } from '../../src/run/mulberry32.js';
 
 /** Plans of a model whose losses are a S + b D^2.5 times a relative error, told apart over sequences; the head's share varies. */
 function plansOf(a: number, b: number, noise: number, seed: number, count = 8): MeasuredPlan[] {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { mulberry32 } from '../../src/measure/mulberry32.js';
+import { mulberry32 } from '../../src/run/mulberry32.js';
 import { bytesOf, genomeOf, priceSumOf } from '../../src/refine/assignment.js';
 import { crossBlocks } from '../../src/refine/evolve/crossover.js';
 import { switchLevels } from '../../src/refine/evolve/mutation.js';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { mulberry32 } from '../../src/measure/mulberry32.js';
+import { mulberry32 } from '../../src/run/mulberry32.js';
 import { drawNormal } from '../../src/refine/evolve/draw.js';
 import { type PlanEvidence, PriceErrors } from '../../src/refine/evolve/price-errors.js';
 

@@ -2,10 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { MemorySource, readGguf } from '@bitsmith/formats';
 import type { Engine } from '@bitsmith/ggml';
-import type { PassSettings } from '../../src/measure/transformer/blocks.js';
-import { GramPass } from '../../src/measure/transformer/gram-pass.js';
-import { SequencePass } from '../../src/measure/transformer/sequence-gradients.js';
-import { readTransformerShape, type TransformerShape } from '../../src/measure/transformer/shape.js';
+import type { PassSettings } from '../../src/transformer/blocks.js';
+import { GramPass } from '../../src/gram/gram-pass.js';
+import { SequencePass } from '../../src/transformer/sequence-gradients.js';
+import { readTransformerShape, type TransformerShape } from '../../src/transformer/shape.js';
 import { WeightFiles } from '../../src/model/weight-files.js';
 
 type Wanted = Partial<PassSettings> & { readonly positions: number };

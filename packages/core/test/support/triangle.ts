@@ -1,5 +1,5 @@
 /** Symmetric matrices, [width, width], as the triangles of spans that the product keeps, and back. */
-import { SpanTriangle } from '../../src/encode/feedback/span-triangle.js';
+import { SpanTriangle } from '../../src/gram/span-triangle.js';
 
 export function triangleOf(matrix: Float32Array): SpanTriangle {
   const width = Math.sqrt(matrix.length);

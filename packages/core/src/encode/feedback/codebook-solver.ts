@@ -9,7 +9,7 @@ import { EIGHT, type EightsMetric } from './eights-metric.js';
 import { nearestHalf } from './half-float.js';
 import type { RowMemory } from './row-memory.js';
 import type { SpanMemory } from './span-memory.js';
-import type { Rounding } from './span-solvers.js';
+import type { Rounding } from '../../gram/rounding.js';
 
 /** Of ggml's own scale, which is best where each error stands alone: where others make it good, a finer one often is. */
 const FIRST_SCALES = [1, 0.95, 0.9];

@@ -1,11 +1,8 @@
 /** @file Memory that encoding with feedback takes: the widest Gram matrix on its way to its factor, and what the lanes work on. */
-import type { RoundingParameters } from './rounder.js';
-import { SPAN } from './span.js';
+import { SPAN } from '../../gram/span.js';
+import type { RoundingParameters } from '../../gram/rounding.js';
+import { MATRICES_AT_ONCE } from '../../gram/gram-sizes.js';
 
-/** Squares of the width, in floats: half a matrix each that codes are chosen by and checked by. */
-const KEPT = 0.5 + 0.5;
-/** The next tensor's are made while the last one's are still needed. */
-export const MATRICES_AT_ONCE = 2 * KEPT;
 /** Spans' metrics and feedback of both tensors, that by eights too, and a band on its way. */
 const BANDS_AT_ONCE = 2 * 3 + 1;
 const FLOAT_BYTES = 4;

@@ -7,9 +7,9 @@
 import { BitsmithError } from '@bitsmith/formats';
 import { alignedFloats, computeOnce, type Engine } from '@bitsmith/ggml';
 import { inLanes } from '../../run/lanes.js';
-import { SPAN } from './span.js';
+import { SPAN } from '../../gram/span.js';
 import { inverseOf, type SpanMetric, spanMetric } from './span-metric.js';
-import type { SpanTriangle } from './span-triangle.js';
+import type { SpanTriangle } from '../../gram/span-triangle.js';
 
 /** Added to the diagonal, times its mean: text of some thousand tokens does not tell more. */
 const DAMPING = 0.01;

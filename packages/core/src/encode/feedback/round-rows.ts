@@ -25,7 +25,7 @@ import type { RowNumbers } from './affine-cells.js';
 import type { FactoredSpan } from './gram-factor.js';
 import type { TensorStatistics } from './rounder.js';
 import { type SlabMemory, withSlabMemory } from './slab-memory.js';
-import { SPAN } from './span.js';
+import { SPAN } from '../../gram/span.js';
 import { storageOf } from './span-storage.js';
 import type { SpanJob, SpanResult } from './span-worker.js';
 

@@ -5,16 +5,9 @@
 import type { Engine } from '@bitsmith/ggml';
 import { collectGarbage } from '../../run/collect-garbage.js';
 import { factorGram, type GramFactor } from './gram-factor.js';
-import { type GramPlace, readGram } from './gram-files.js';
-import type { Rounding } from './span-solvers.js';
-import { type SpanTriangle, triangleFloats } from './span-triangle.js';
-
-/** What a task is told of it. */
-export interface RoundingParameters {
-  readonly rounding: Rounding;
-  /** By tensor: the matrix that codes are chosen by, and one of other text, to check them by. */
-  readonly grams: Readonly<Record<string, { readonly fit: GramPlace; readonly check: GramPlace }>>;
-}
+import { readGram } from '../../gram/gram-files.js';
+import type { Rounding, RoundingParameters } from '../../gram/rounding.js';
+import { type SpanTriangle, triangleFloats } from '../../gram/span-triangle.js';
 
 export interface TensorStatistics {
   readonly factor: GramFactor;

@@ -2,7 +2,7 @@
  * @file What rounding one slab works on: taken from those that are free, and given back. Arrays grow to the largest slab and stay, so that
  * nothing waits to be collected from slab to slab; threads read and write them where they lie.
  */
-import { SPAN } from './span.js';
+import { SPAN } from '../../gram/span.js';
 
 /** Slabs of more weights than this are rare: their memory is not kept. */
 const MOST_KEPT = 1 << 21;

@@ -3,17 +3,12 @@
  * wrong (feedback), in all rows side by side; then each row is refitted by itself, its codes are decided once more by what its
  * scales have become, and it is refitted until little is gained.
  */
+import type { Rounding } from '../../gram/rounding.js';
 import type { Cells } from './cells.js';
 import { groupSumsOf } from './group-sums.js';
 import type { SpanMemory } from './span-memory.js';
 import type { SpanMetric } from './span-metric.js';
 import { SpanSolver } from './span-solver.js';
-
-/** What is done beyond the nearest codes. */
-export interface Rounding {
-  readonly feedback: boolean;
-  readonly refit: boolean;
-}
 
 export class SpanSolvers {
   private readonly memory: SpanMemory;

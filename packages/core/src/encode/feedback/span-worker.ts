@@ -21,7 +21,8 @@ import type { EightsMetric } from './eights-metric.js';
 import { SpanMemory } from './span-memory.js';
 import { diagonalOf, type SpanMetric } from './span-metric.js';
 import { ROWS_AT_ONCE } from './span-places.js';
-import { type Rounding, SpanSolvers } from './span-solvers.js';
+import { SpanSolvers } from './span-solvers.js';
+import type { Rounding } from '../../gram/rounding.js';
 
 /** What the rows of a span are to be stored in. */
 export type SpanStorage =

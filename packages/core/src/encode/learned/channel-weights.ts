@@ -4,8 +4,8 @@
  * matrix's output energy.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import { blockTensorName } from '../../measure/transformer/block-weights.js';
-import { GradientFiles } from '../../measure/transformer/fisher-file.js';
+import { blockTensorName } from '../../transformer/block-weights.js';
+import { GradientFiles } from '../../transformer/fisher-file.js';
 
 /** By squared gradients of sequences; their mean is 1. @throws BitsmithError `LEARNED_GRADIENTS` */
 export async function channelWeights(paths: readonly string[], block: number): Promise<Float32Array> {

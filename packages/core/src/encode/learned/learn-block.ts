@@ -5,9 +5,9 @@
  * there than what went in, and a descent that diverges leaves no trace.
  */
 import type { Engine } from '@bitsmith/ggml';
-import type { BlockWeights } from '../../measure/transformer/block-weights.js';
-import type { BlockShape } from '../../measure/transformer/shape.js';
-import { fillTranspose, type WeightArray } from '../../measure/transformer/weights.js';
+import type { BlockWeights } from '../../transformer/block-weights.js';
+import type { BlockShape } from '../../transformer/shape.js';
+import { fillTranspose, type WeightArray } from '../../transformer/weights.js';
 import { inLanes } from '../../run/lanes.js';
 import type { LearnedMatrix } from './learned-matrix.js';
 import type { LearningLane } from './learning-lane.js';

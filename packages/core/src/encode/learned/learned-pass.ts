@@ -4,11 +4,11 @@
  */
 import type { ImportanceMatrix } from '@bitsmith/formats';
 import { columnWeights } from '../../calibrate/column-weights.js';
-import { type BlockWeights, loadBlock, roomForBlock } from '../../measure/transformer/block-weights.js';
-import { loadRopeFactors, notFinite, type PassSettings } from '../../measure/transformer/blocks.js';
-import { EmbeddingRows } from '../../measure/transformer/embedding.js';
-import type { BlockShape } from '../../measure/transformer/shape.js';
-import { fillTranspose } from '../../measure/transformer/weights.js';
+import { type BlockWeights, loadBlock, roomForBlock } from '../../transformer/block-weights.js';
+import { loadRopeFactors, notFinite, type PassSettings } from '../../transformer/blocks.js';
+import { EmbeddingRows } from '../../transformer/embedding.js';
+import type { BlockShape } from '../../transformer/shape.js';
+import { fillTranspose } from '../../transformer/weights.js';
 import type { StorageType } from '../../plan/schemes.js';
 import type { Rounder } from '../feedback/rounder.js';
 import { type BlockLearned, inEach, learnBlock } from './learn-block.js';

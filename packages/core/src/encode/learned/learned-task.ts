@@ -2,16 +2,17 @@
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { readImportance } from '../../io/read-importance.js';
-import { shapeOf } from '../../measure/gradients/gradient-task.js';
+import { shapeOf } from '../../transformer/shape-of.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import type { StorageType } from '../../plan/schemes.js';
-import { Rounder, type RoundingParameters } from '../feedback/rounder.js';
+import { Rounder } from '../feedback/rounder.js';
 import { channelWeights } from './channel-weights.js';
 import type { BlockLearned } from './learn-block.js';
 import { blockOf, LearnedPass } from './learned-pass.js';
 import type { StoredParts } from './level-grid.js';
 import type { LearnedSettings } from './options.js';
 import { readParts, writeParts } from './stored-parts.js';
+import type { RoundingParameters } from '../../gram/rounding.js';
 
 /** Where an encoded tensor lies. */
 export interface EncodedTensorPlace {

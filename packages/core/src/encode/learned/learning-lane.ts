@@ -4,8 +4,8 @@
  * gradients of weights are made from them for all sequences of a step at once.
  */
 import { alignedFloats, type ComputeGraph } from '@bitsmith/ggml';
-import { blockGraph, type BlockGraphSettings, GraphsByBlock } from '../../measure/transformer/block-graph.js';
-import type { BlockShape } from '../../measure/transformer/shape.js';
+import { blockGraph, type BlockGraphSettings, GraphsByBlock } from '../../transformer/block-graph.js';
+import type { BlockShape } from '../../transformer/shape.js';
 
 export interface LearningLaneSettings extends BlockGraphSettings {
   /** Names within the block. */

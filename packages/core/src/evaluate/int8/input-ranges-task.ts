@@ -1,8 +1,8 @@
 /** @file In the engine: the largest value of every input of a matrix over a text, which static scales of activations follow from. */
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
-import { shapeOf } from '../../measure/gradients/gradient-task.js';
-import { InputPass, type InputReader } from '../../measure/transformer/input-pass.js';
+import { shapeOf } from '../../transformer/shape-of.js';
+import { InputPass, type InputReader } from '../../transformer/input-pass.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { scaleOf } from './activation-codes.js';
 

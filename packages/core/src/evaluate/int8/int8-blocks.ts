@@ -2,8 +2,8 @@
 import { alignedFloats } from '@bitsmith/ggml';
 import type { ImportanceMatrix } from '@bitsmith/formats';
 import { columnWeights } from '../../calibrate/column-weights.js';
-import { blockTensorName, loadBlock, roomForBlock } from '../../measure/transformer/block-weights.js';
-import { loadRopeFactors, type PassSettings } from '../../measure/transformer/blocks.js';
+import { blockTensorName, loadBlock, roomForBlock } from '../../transformer/block-weights.js';
+import { loadRopeFactors, type PassSettings } from '../../transformer/blocks.js';
 import type { WeightFiles } from '../../model/weight-files.js';
 import { inLanes } from '../../run/lanes.js';
 import type { ActivationRounder } from './activation-rounder.js';

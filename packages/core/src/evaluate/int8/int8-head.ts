@@ -1,8 +1,8 @@
 /** @file The output head with its weights and inputs in 8 bits, a slab of its rows in memory at a time. */
 import { alignedFloats, ComputeGraph } from '@bitsmith/ggml';
-import type { Head } from '../../measure/transformer/head.js';
-import { bend } from '../../measure/transformer/random-labels.js';
-import { loadWeights, type WeightArray, weightArray } from '../../measure/transformer/weights.js';
+import type { Head } from '../../transformer/head.js';
+import { bend } from '../../transformer/random-labels.js';
+import { loadWeights, type WeightArray, weightArray } from '../../transformer/weights.js';
 import { importanceOf, type Int8Settings } from './int8-blocks.js';
 import { encodeWeights } from './weight-codes.js';
 

@@ -3,11 +3,11 @@
  * graph can do. Lanes share the weights, as those of the exact model do.
  */
 import { alignedFloats, ComputeGraph, type GraphNode, Tape } from '@bitsmith/ggml';
-import { buildEnd, buildGate, buildHeads, buildMiddle, normed } from '../../measure/transformer/block.js';
-import { type BlockGraphSettings, causalMask, GraphsByBlock } from '../../measure/transformer/block-graph.js';
-import { blockTensorName } from '../../measure/transformer/block-weights.js';
-import type { BlockShape } from '../../measure/transformer/shape.js';
-import { type WeightArray } from '../../measure/transformer/weights.js';
+import { buildEnd, buildGate, buildHeads, buildMiddle, normed } from '../../transformer/block.js';
+import { type BlockGraphSettings, causalMask, GraphsByBlock } from '../../transformer/block-graph.js';
+import { blockTensorName } from '../../transformer/block-weights.js';
+import type { BlockShape } from '../../transformer/shape.js';
+import { type WeightArray } from '../../transformer/weights.js';
 import type { ActivationRounder } from './activation-rounder.js';
 import { Int8Parts, type Int8Weights } from './int8-parts.js';
 

@@ -4,9 +4,9 @@
  * sign; so this is what integer units compute, and only then come the scales of rows and of tokens.
  */
 import type { ComputeGraph, GraphNode, Tape } from '@bitsmith/ggml';
-import type { BlockParts } from '../../measure/transformer/block.js';
-import type { BlockWeights } from '../../measure/transformer/block-weights.js';
-import type { WeightArray } from '../../measure/transformer/weights.js';
+import type { BlockParts } from '../../transformer/block.js';
+import type { BlockWeights } from '../../transformer/block-weights.js';
+import type { WeightArray } from '../../transformer/weights.js';
 
 /** A block's weights, its matrices as codes with a scale a row. */
 export interface Int8Weights extends BlockWeights {

@@ -2,9 +2,9 @@
  * @file A model beside itself in 8 bits: weights and inputs of every matrix, the rest in float32. Both go through the text together,
  * block by block, so that neither is in memory whole.
  */
-import { Blocks, type PassSettings, type Sequence } from '../../measure/transformer/blocks.js';
-import { EmbeddingRows } from '../../measure/transformer/embedding.js';
-import { Head } from '../../measure/transformer/head.js';
+import { Blocks, type PassSettings, type Sequence } from '../../transformer/blocks.js';
+import { EmbeddingRows } from '../../transformer/embedding.js';
+import { Head } from '../../transformer/head.js';
 import { firstScoredOf } from '../scorer.js';
 import { importanceOf, Int8Blocks, type Int8Settings } from './int8-blocks.js';
 import { Int8Head } from './int8-head.js';

@@ -2,7 +2,7 @@
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { readImportance } from '../../io/read-importance.js';
-import { shapeOf } from '../../measure/gradients/gradient-task.js';
+import { shapeOf } from '../../transformer/shape-of.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { Scorer } from '../scorer.js';
 import type { PositionScores } from '../summary.js';

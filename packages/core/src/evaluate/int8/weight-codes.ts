@@ -1,6 +1,6 @@
 /** @file Weights as the codes that the scheme `int8` stores: whole numbers of 8 bits around zero, and a float scale each row. */
 import { type AffineSpec, encodeAffine } from '@bitsmith/formats';
-import type { WeightArray } from '../../measure/transformer/weights.js';
+import type { WeightArray } from '../../transformer/weights.js';
 import { affineSpec } from '../../plan/affine-schemes.js';
 
 /** What an affine code of 8 bits around zero has in the middle. */

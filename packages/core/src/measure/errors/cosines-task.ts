@@ -3,12 +3,8 @@
  * evenly spaced rows, w' decoded from the very codes that the scheme would store.
  */
 import type { Engine } from '@bitsmith/ggml';
-import {
-  KEPT_FACTORS_BYTES,
-  Rounder,
-  type RoundingParameters,
-  type TensorStatistics,
-} from '../../encode/feedback/rounder.js';
+import { KEPT_FACTORS_BYTES, Rounder, type TensorStatistics } from '../../encode/feedback/rounder.js';
+import type { RoundingParameters } from '../../gram/rounding.js';
 import { prepareSchemes } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';

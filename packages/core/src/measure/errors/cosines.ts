@@ -1,12 +1,12 @@
 /** @file Cosine similarity of tensors in schemes with the source, on a sample of their rows. One artifact a (tensor, scheme). */
 import type { Calibration } from '../../calibrate/calibrate.js';
-import { encoderInputs, roundingParameters } from '../../encode/feedback/statistics.js';
+import { encoderInputs, roundingParameters } from '../../gram/statistics.js';
 import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
 import type { RunEvent } from '../../run/events.js';
 import type { TaskIdentity } from '../../run/store.js';
 import { encoderVersion } from '../encoder-version.js';
-import { type Gathered, gatherMissing } from '../gather.js';
+import { type Gathered, gatherMissing } from '../../run/gather.js';
 import { byTensor, type Pair, pairFinder } from '../pairs.js';
 
 /** Weights sampled a tensor: the angle is then known to about 1 %. */

@@ -6,7 +6,7 @@ import type { RunEvent } from '../../run/events.js';
 import type { TaskIdentity } from '../../run/store.js';
 import type { SchemeError } from './errors-task.js';
 import { encoderVersion } from '../encoder-version.js';
-import { type Gathered, gatherMissing } from '../gather.js';
+import { type Gathered, gatherMissing } from '../../run/gather.js';
 import { byTensor, type Pair, pairFinder, pairsOf } from '../pairs.js';
 import type { Wanted } from '../wanted.js';
 

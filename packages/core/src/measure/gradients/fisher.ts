@@ -9,7 +9,7 @@
  * priced by the derivative along W, <G, W>, and only R weight by weight: KL = 1/(2T) (g^2 E[<G, W>^2] + sum_ij E[G_ij^2] R_ij^2).
  */
 import { standardErrorOfMean } from '../standard-error.js';
-import type { SquaredGradient } from '../transformer/squared-gradient.js';
+import type { SquaredGradient } from '../../transformer/squared-gradient.js';
 
 /** The information of one tensor, over all sequences. */
 export interface TensorFisher {

@@ -1,15 +1,13 @@
 /** @file In the engine: squared gradients of whole sequences, a file each, within a limit of memory that is settled before it is taken. */
-import { readGguf } from '@bitsmith/formats';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
-import { FileSource } from '../../io/file-source.js';
 import { WeightFiles } from '../../model/weight-files.js';
-import { streamBytes } from '../transformer/activations.js';
-import { writeGradients } from '../transformer/fisher-file.js';
-import type { PassSettings, Sequence } from '../transformer/blocks.js';
-import { openWithin, type PassMemory } from '../transformer/pass-within.js';
-import { type PassSeconds, SequencePass } from '../transformer/sequence-gradients.js';
-import { readTransformerShape, type TransformerShape } from '../transformer/shape.js';
+import { streamBytes } from '../../transformer/activations.js';
+import { writeGradients } from '../../transformer/fisher-file.js';
+import type { PassSettings, Sequence } from '../../transformer/blocks.js';
+import { openWithin, type PassMemory } from '../../transformer/pass-within.js';
+import { type PassSeconds, SequencePass } from '../../transformer/sequence-gradients.js';
+import { shapeOf } from '../../transformer/shape-of.js';
 
 export type GradientTask = TaskType<
   {
@@ -92,14 +90,3 @@ export const runGradient: TaskHandler<GradientTask> = async (parameters, report,
     await files.close();
   }
 };
-
-/** The shape of the model in these files. */
-export async function shapeOf(path: string, files: WeightFiles): Promise<TransformerShape> {
-  const source = await FileSource.open(path);
-  try {
-    const { metadata } = await readGguf(source);
-    return readTransformerShape(metadata, (name) => files.has(name));
-  } finally {
-    await source.close();
-  }
-}

@@ -10,10 +10,9 @@ import type { RunEvent } from '../../run/events.js';
 import type { TaskIdentity } from '../../run/store.js';
 import { refuseTooManySamples, tokensHash, type TokenizedText } from '../../text/tokenize.js';
 import { spreadOrder } from '../../text/spread-order.js';
-import { gatherFiles, type GatheredFiles } from '../gather-files.js';
+import { gatherFiles, type GatheredFiles } from '../../run/gather-files.js';
 import { firstScoredPosition } from '../scored-positions.js';
-import { describeMemory } from '../transformer/pass-within.js';
-import { graphArchitectures } from '../transformer/shape.js';
+import { describeMemory } from '../../transformer/pass-within.js';
 
 /** Backward passes unless told: more lower the error of prices, which is about 5 % a tensor then. */
 const DEFAULT_SAMPLES = 16;
@@ -35,11 +34,6 @@ export interface Gradients extends GatheredFiles {
   readonly labels: number;
   /** Bytes that measuring them was reckoned to take; null where nothing had to be measured. */
   readonly memoryBytes: number | null;
-}
-
-/** Whether gradients of the model can be measured; the engine has the last word. */
-export function hasGraph(model: Pick<SourceModel, 'architecture'>): boolean {
-  return graphArchitectures.some((architecture) => architecture === model.architecture);
 }
 
 /**

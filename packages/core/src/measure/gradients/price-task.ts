@@ -8,15 +8,11 @@ import type { ImportanceMatrix } from '@bitsmith/formats';
 import { decodeRows, type Engine, weightedRowErrors } from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { isOverflow } from '../../encode/encode-rows.js';
-import { type GramPlace, readGram } from '../../encode/feedback/gram-files.js';
+import { type GramPlace, readGram } from '../../gram/gram-files.js';
 import { canBeRounded, type RowLosses, roundRows } from '../../encode/feedback/round-rows.js';
-import {
-  KEPT_FACTORS_BYTES,
-  Rounder,
-  type RoundingParameters,
-  type TensorStatistics,
-} from '../../encode/feedback/rounder.js';
-import type { SpanTriangle } from '../../encode/feedback/span-triangle.js';
+import { KEPT_FACTORS_BYTES, Rounder, type TensorStatistics } from '../../encode/feedback/rounder.js';
+import type { RoundingParameters } from '../../gram/rounding.js';
+import type { SpanTriangle } from '../../gram/span-triangle.js';
 import { gramRowErrors } from '../../encode/gram-errors.js';
 import { prepareSchemes, throughScheme } from '../../encode/through-scheme.js';
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
@@ -35,7 +31,7 @@ import {
   type WeighedRow,
 } from './fisher.js';
 import { sampleRows } from '../errors/sample-rows.js';
-import { GradientFiles } from '../transformer/fisher-file.js';
+import { GradientFiles } from '../../transformer/fisher-file.js';
 
 export type PriceTask = TaskType<
   {

@@ -4,16 +4,16 @@ import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
 import type { RunEvent } from '../../run/events.js';
 import { encoderVersion } from '../encoder-version.js';
-import { type Gathered, gatherMissing } from '../gather.js';
-import type { GatheredFiles } from '../gather-files.js';
+import { type Gathered, gatherMissing } from '../../run/gather.js';
+import type { GatheredFiles } from '../../run/gather-files.js';
 import { byTensor, type Pair, pairFinder, pairsOf } from '../pairs.js';
 import type { Wanted } from '../wanted.js';
 import type { FisherPrice } from './fisher.js';
 import type { Gradients } from './gradients.js';
-import { EMBEDDING } from '../transformer/embedding.js';
-import { gramPlace } from './grams.js';
-import type { GramPlace } from '../../encode/feedback/gram-files.js';
-import { encoderInputs, roundingParameters } from '../../encode/feedback/statistics.js';
+import { EMBEDDING } from '../../transformer/embedding.js';
+import { gramPlace } from '../../gram/grams.js';
+import type { GramPlace } from '../../gram/gram-files.js';
+import { encoderInputs, roundingParameters } from '../../gram/statistics.js';
 
 /** Weights sampled a tensor. */
 const SAMPLE_WEIGHTS = 1 << 14;

@@ -11,7 +11,7 @@ import type { RunContext } from '../../run/context.js';
 import type { RunEvent } from '../../run/events.js';
 import { spreadSamples, type TokenizedText } from '../../text/tokenize.js';
 import { ladderOf } from '../errors/quick-schemes.js';
-import type { Gathered } from '../gather.js';
+import type { Gathered } from '../../run/gather.js';
 import type { Variant } from '../live/change.js';
 import { gatherVariants } from '../live/variants.js';
 import type { TrueLoss } from '../live/variants-task.js';

@@ -4,7 +4,7 @@ import { decodeRows, encodeRows } from '@bitsmith/ggml';
 import { columnWeights, vectorOfRow } from '../../calibrate/column-weights.js';
 import { EncoderLane, weightsFor } from '../../encode/encode-rows.js';
 import { EncodedCache } from '../../encode/encoded-cache.js';
-import { KEPT_FACTORS_BYTES, Rounder, type RoundingParameters } from '../../encode/feedback/rounder.js';
+import { KEPT_FACTORS_BYTES, Rounder } from '../../encode/feedback/rounder.js';
 import { cutIntoSlabs, type Slab } from '../../encode/slabs.js';
 import { decodeParts, readParts } from '../../encode/learned/stored-parts.js';
 import { throughScheme } from '../../encode/through-scheme.js';
@@ -16,6 +16,7 @@ import { inLanes } from '../../run/lanes.js';
 import { BytePool } from './byte-pool.js';
 import type { Change } from './change.js';
 import { RowNoise } from './gaussian.js';
+import type { RoundingParameters } from '../../gram/rounding.js';
 
 /** Weights a lane works on at once. */
 const SLAB_WEIGHTS = 1 << 19;

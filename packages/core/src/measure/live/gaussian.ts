@@ -3,7 +3,7 @@
  * tensor and the row, so that neither the cut into slabs nor the number of threads changes a number. The generator is
  * mulberry32, the transform Box and Muller's, both values used.
  */
-import { mix32, mulberry32 } from '../mulberry32.js';
+import { mix32, mulberry32 } from '../../run/mulberry32.js';
 
 /** One generator a row of a tensor. */
 export class RowNoise {

@@ -8,7 +8,6 @@ import { WeightSlots } from '@bitsmith/ggml';
 import type { EngineSettings, TaskType } from '../../engine/task-type.js';
 import { openLlama } from '../../engine/session.js';
 import { meanWithError } from '../../evaluate/summary.js';
-import type { RoundingParameters } from '../../encode/feedback/rounder.js';
 import { readImportance } from '../../io/read-importance.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { describeChange, type Variant } from './change.js';
@@ -17,6 +16,7 @@ import { changeSource } from './changed-bytes.js';
 import { sharedEncodedCache } from '../../encode/encoded-cache.js';
 import { LiveWeights } from './live-weights.js';
 import { standardErrorOfMean } from '../standard-error.js';
+import type { RoundingParameters } from '../../gram/rounding.js';
 
 /** The true loss of a variant on a text. */
 export interface TrueLoss {

@@ -4,7 +4,7 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import type { Calibration } from '../../calibrate/calibrate.js';
-import { encoderInputs, roundingParameters } from '../../encode/feedback/statistics.js';
+import { encoderInputs, roundingParameters } from '../../gram/statistics.js';
 import type { SourceModel } from '../../model/types.js';
 import type { RunContext } from '../../run/context.js';
 import type { RunEvent, Work } from '../../run/events.js';
@@ -12,7 +12,7 @@ import { type TaskIdentity, taskKey } from '../../run/store.js';
 import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
 import type { TensorChange, Variant } from './change.js';
 import { encoderVersion } from '../encoder-version.js';
-import { type Gathered, gatherMissing } from '../gather.js';
+import { type Gathered, gatherMissing } from '../../run/gather.js';
 import type { TrueLoss } from './variants-task.js';
 
 /** What a measurement of true losses needs besides the variants. */

@@ -10,7 +10,7 @@ import { stage } from '../../run/work.js';
 import { spreadSamples } from '../../text/tokenize.js';
 import { scoresOfPrices } from './gradient.js';
 import { defaultSamples, measureGradients } from '../gradients/gradients.js';
-import { measureGrams } from '../gradients/grams.js';
+import { measureGrams } from '../../gram/grams.js';
 import type { MethodInput } from './method.js';
 import type { Score } from './score.js';
 

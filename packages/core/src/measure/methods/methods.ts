@@ -8,13 +8,13 @@ import { activationScores } from './activation.js';
 import { canDisable, disableScores } from './disable.js';
 import type { MethodChoice, MethodEntry, MethodInput, ScoreSet } from './method.js';
 import { gradientScores } from './gradient.js';
-import { hasGraph } from '../gradients/gradients.js';
 import { hessianScores } from './hessian.js';
 import { noiseScores } from './noise.js';
 import { rtnScores } from './rtn.js';
 import type { Method } from './score.js';
 import { upgradeScores } from './upgrade.js';
 import { varianceScores } from './variance.js';
+import { hasGraph } from '../../transformer/shape.js';
 
 const anyModel = (): boolean => true;
 

@@ -8,9 +8,9 @@ import { readImportance } from '../../io/read-importance.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import type { StorageType } from '../../plan/schemes.js';
 import { inLanes } from '../../run/lanes.js';
-import { shapeOf } from '../gradients/gradient-task.js';
-import type { WeightChanges } from '../transformer/inner-products.js';
-import { SequencePass } from '../transformer/sequence-gradients.js';
+import { shapeOf } from '../../transformer/shape-of.js';
+import type { WeightChanges } from '../../transformer/inner-products.js';
+import { SequencePass } from '../../transformer/sequence-gradients.js';
 
 export type InnerProductsTask = TaskType<
   {

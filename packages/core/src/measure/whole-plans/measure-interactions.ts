@@ -9,7 +9,7 @@ import type { Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
 import { spreadOrder } from '../../text/spread-order.js';
 import { refuseTooManySamples, tokensHash, type TokenizedText } from '../../text/tokenize.js';
-import { gatherMissing } from '../gather.js';
+import { gatherMissing } from '../../run/gather.js';
 import { auditInteractions, type InteractionAudit } from './interactions.js';
 import { probeScheme } from '../errors/probe-scheme.js';
 import { firstScoredPosition } from '../scored-positions.js';

@@ -8,7 +8,7 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import type { PriceSums } from '../../plan/price-sums.js';
-import { mulberry32 } from '../mulberry32.js';
+import { mulberry32 } from '../../run/mulberry32.js';
 
 /** A plan whose loss was both estimated and measured. */
 export interface MeasuredPlan extends PriceSums {

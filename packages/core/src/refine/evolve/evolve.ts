@@ -4,7 +4,7 @@
  * every new plan runs over a little text, the better ones over more, the best over all there is for selection (successive
  * halving), and every measurement corrects the prices of the tensors in it. What is found is held against the seeds on text that nothing was selected on.
  */
-import { mix32, mulberry32 } from '../../measure/mulberry32.js';
+import { mix32, mulberry32 } from '../../run/mulberry32.js';
 import type { RunEvent, Work } from '../../run/events.js';
 import { stage } from '../../run/work.js';
 import { type TokenizedText, tokensOf } from '../../text/tokenize.js';

@@ -1,7 +1,7 @@
 /** @file A site's scales: by the rule that is given, or by the one that leaves the least error of all that are tried. */
 import type { Engine } from '@bitsmith/ggml';
 import { inLanes } from '../../run/lanes.js';
-import type { WeightArray } from '../../measure/transformer/weights.js';
+import type { WeightArray } from '../../transformer/weights.js';
 import type { InputSummary } from './input-summary.js';
 import { OutputError, type EqualizedFor } from './output-error.js';
 import { columnScales } from './fold.js';

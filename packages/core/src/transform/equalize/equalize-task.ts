@@ -1,14 +1,14 @@
 /** @file In the engine: sizes of channels over a text, and the scales that follow, block by block. */
 import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
-import { shapeOf } from '../../measure/gradients/gradient-task.js';
-import type { BlockWeights } from '../../measure/transformer/block-weights.js';
-import type { TransformerShape } from '../../measure/transformer/shape.js';
-import type { WeightArray } from '../../measure/transformer/weights.js';
+import { shapeOf } from '../../transformer/shape-of.js';
+import type { BlockWeights } from '../../transformer/block-weights.js';
+import type { TransformerShape } from '../../transformer/shape.js';
+import type { WeightArray } from '../../transformer/weights.js';
 import { WeightFiles } from '../../model/weight-files.js';
 import { chooseScales, type ChooseSettings, type EqualizeMode, type SiteScales } from './choose.js';
 import { applyFactors, foldedFactors } from './fold.js';
-import { InputPass, type InputReader } from '../../measure/transformer/input-pass.js';
+import { InputPass, type InputReader } from '../../transformer/input-pass.js';
 import { InputSummary } from './input-summary.js';
 import { blockSites, type Site } from './sites.js';
 

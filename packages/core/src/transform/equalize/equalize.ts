@@ -4,7 +4,7 @@
  */
 import { ENGINE_RELEASE } from '../../engine/release.js';
 import { canonicalJson, sha256 } from '../../io/hash.js';
-import { type Gathered, gatherMissing } from '../../measure/gather.js';
+import { type Gathered, gatherMissing } from '../../run/gather.js';
 import { openGguf } from '../../model/open-gguf.js';
 import type { SourceModel } from '../../model/types.js';
 import { affineSpec, AFFINE_VERSION } from '../../plan/affine-schemes.js';

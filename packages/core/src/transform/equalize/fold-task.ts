@@ -16,7 +16,7 @@ import type { TaskHandler, TaskType } from '../../engine/task-type.js';
 import { nativeEngine } from '../../engine/session.js';
 import { FileSource } from '../../io/file-source.js';
 import { writeFresh } from '../../io/file-sink.js';
-import { shapeOf } from '../../measure/gradients/gradient-task.js';
+import { shapeOf } from '../../transformer/shape-of.js';
 import { type StoredTensor, WeightFiles } from '../../model/weight-files.js';
 import { applyFactors, foldedFactors, type TensorFactors } from './fold.js';
 import { modelSites } from './sites.js';

@@ -6,7 +6,7 @@
 import { alignedFloats, computeOnce, type Engine } from '@bitsmith/ggml';
 import { throughScheme } from '../../encode/through-scheme.js';
 import { encodeActivations, tokenScales } from '../../evaluate/int8/activation-codes.js';
-import { type WeightArray } from '../../measure/transformer/weights.js';
+import { type WeightArray } from '../../transformer/weights.js';
 import type { StorageType } from '../../plan/schemes.js';
 
 /** What the model will be rounded to. */

@@ -8,8 +8,8 @@
  * outputs make predictions worse.
  */
 import type { WeightFiles } from '../../model/weight-files.js';
-import { blockTensorName } from '../../measure/transformer/block-weights.js';
-import type { TransformerShape } from '../../measure/transformer/shape.js';
+import { blockTensorName } from '../../transformer/block-weights.js';
+import type { TransformerShape } from '../../transformer/shape.js';
 
 export type SiteKind = 'attention-input' | 'attention-output' | 'mlp-input' | 'mlp-down';
 

@@ -24,7 +24,7 @@ import { gramRowErrors } from '../../../src/encode/gram-errors.js';
 import { nativeEngine } from '../../../src/engine/session.js';
 import { affineSpec } from '../../../src/plan/affine-schemes.js';
 import type { StorageType } from '../../../src/plan/schemes.js';
-import { mulberry32 } from '../../../src/measure/mulberry32.js';
+import { mulberry32 } from '../../../src/run/mulberry32.js';
 import { triangleOf } from '../../support/triangle.js';
 
 const WIDTH = 512;

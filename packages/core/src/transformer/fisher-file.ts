@@ -1,7 +1,7 @@
 /** @file The squared gradients of one sequence as a safetensors file: four vectors a tensor, and the labels drawn. */
 import { layoutSafetensors, readSafetensors, writeSafetensors } from '@bitsmith/formats';
-import { FileSource } from '../../io/file-source.js';
-import { writeFresh } from '../../io/file-sink.js';
+import { FileSource } from '../io/file-source.js';
+import { writeFresh } from '../io/file-sink.js';
 import type { SequenceGradients } from './sequence-gradients.js';
 import type { SquaredGradient } from './squared-gradient.js';
 

@@ -1,6 +1,6 @@
 /** @file Which tensors make up a block, and room for them: filled with one block after the other. */
 import type { Engine } from '@bitsmith/ggml';
-import type { WeightFiles } from '../../model/weight-files.js';
+import type { WeightFiles } from '../model/weight-files.js';
 import { type TransformerShape, unsupported } from './shape.js';
 import { assertShape, loadVector, loadWeights, type WeightArray, weightArray } from './weights.js';
 

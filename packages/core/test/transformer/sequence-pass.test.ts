@@ -2,12 +2,12 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { loadEngine } from '@bitsmith/ggml';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { PassSettings } from '../../../src/measure/transformer/blocks.js';
-import type { SequenceGradients } from '../../../src/measure/transformer/sequence-gradients.js';
-import type { SquaredGradient } from '../../../src/measure/transformer/squared-gradient.js';
-import { expectFailure } from '../../support/errors.js';
-import { temporaryFolder } from '../../support/temporary.js';
-import { openPass } from '../../support/tiny-pass.js';
+import type { PassSettings } from '../../src/transformer/blocks.js';
+import type { SequenceGradients } from '../../src/transformer/sequence-gradients.js';
+import type { SquaredGradient } from '../../src/transformer/squared-gradient.js';
+import { expectFailure } from '../support/errors.js';
+import { temporaryFolder } from '../support/temporary.js';
+import { openPass } from '../support/tiny-pass.js';
 import {
   matrixShapes,
   type TinyFamily,
@@ -16,7 +16,7 @@ import {
   tinyTokens,
   WeightEditor,
   writeTinyTransformer,
-} from '../../support/tiny-transformer.js';
+} from '../support/tiny-transformer.js';
 
 const engine = loadEngine({ threads: 2 });
 const folder = await temporaryFolder();

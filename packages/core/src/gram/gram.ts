@@ -5,9 +5,9 @@
  * in a fixed order of sequences, so that no number depends on the lanes.
  */
 import { alignedFloats, computeOnce, type ComputeGraph, type Engine } from '@bitsmith/ggml';
-import { blockTensorName } from './block-weights.js';
-import { EMBEDDING } from './embedding.js';
-import { SpanTriangle, triangleFloats } from '../../encode/feedback/span-triangle.js';
+import { blockTensorName } from '../transformer/block-weights.js';
+import { EMBEDDING } from '../transformer/embedding.js';
+import { SpanTriangle, triangleFloats } from './span-triangle.js';
 
 /** The first of a block's readers of each input, in the order in which its graph multiplies, gives the matrix its name. */
 const owners: ReadonlySet<string> = new Set(['attn_qkv', 'attn_q', 'attn_output', 'ffn_up', 'ffn_down']);

@@ -3,11 +3,11 @@
  * store is kept, the engine makes the rest, in a new engine if one dies.
  */
 import { sha256 } from '../io/hash.js';
-import type { RunContext } from '../run/context.js';
-import type { RunEvent } from '../run/events.js';
-import { MadeFiles } from '../run/made-files.js';
-import { type TaskIdentity, taskKey } from '../run/store.js';
-import { streamed, withNewEngineAfterCrash } from '../run/work.js';
+import type { RunContext } from './context.js';
+import type { RunEvent } from './events.js';
+import { MadeFiles } from './made-files.js';
+import { type TaskIdentity, taskKey } from './store.js';
+import { streamed, withNewEngineAfterCrash } from './work.js';
 
 /** What the making of files is given. */
 export interface FileMaking<Item> {

@@ -1,12 +1,9 @@
 import { ComputeGraph, loadEngine } from '@bitsmith/ggml';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  emptySquaredGradient,
-  storeSquaredGradient,
-} from '../../../src/measure/transformer/squared-gradient.js';
-import { drawLabels } from '../../../src/measure/transformer/random-labels.js';
-import { gaussian, randomFrom } from '../../support/random.js';
+import { emptySquaredGradient, storeSquaredGradient } from '../../src/transformer/squared-gradient.js';
+import { drawLabels } from '../../src/transformer/random-labels.js';
+import { gaussian, randomFrom } from '../support/random.js';
 
 const engine = loadEngine({ threads: 1 });
 

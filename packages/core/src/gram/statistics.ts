@@ -4,18 +4,17 @@
  * codes and the nearest.
  */
 import { BitsmithError } from '@bitsmith/formats';
-import { hasGraph } from '../../measure/gradients/gradients.js';
-import { gramPlace, measureGrams } from '../../measure/gradients/grams.js';
-import type { GatheredFiles } from '../../measure/gather-files.js';
-import type { SourceModel } from '../../model/types.js';
-import type { EncoderMethod } from '../../plan/encoder-name.js';
-import type { RunContext } from '../../run/context.js';
-import type { Work } from '../../run/events.js';
-import { stage } from '../../run/work.js';
-import { spreadChunks, type TokenizedText, tokensOf } from '../../text/tokenize.js';
+import { gramPlace, measureGrams } from './grams.js';
+import type { GatheredFiles } from '../run/gather-files.js';
+import type { SourceModel } from '../model/types.js';
+import type { EncoderMethod } from '../plan/encoder-name.js';
+import type { RunContext } from '../run/context.js';
+import type { Work } from '../run/events.js';
+import { stage } from '../run/work.js';
+import { spreadChunks, type TokenizedText, tokensOf } from '../text/tokenize.js';
 import { gramSizes } from './gram-sizes.js';
-import type { RoundingParameters } from './rounder.js';
-import type { Rounding } from './span-solvers.js';
+import { hasGraph } from '../transformer/shape.js';
+import type { Rounding, RoundingParameters } from './rounding.js';
 
 export interface RoundingStatistics {
   readonly rounding: Rounding;
@@ -26,7 +25,7 @@ export interface RoundingStatistics {
 }
 
 /** Part of the key of everything that is encoded with them. */
-const ROUNDING_VERSION = 6;
+const ROUNDING_VERSION = 7;
 
 /** Of every so many chunks, one is kept to check by. */
 const CHECKED = 5;

@@ -1,14 +1,14 @@
 import path from 'node:path';
 import { LlamaContext, LlamaModel, loadEngine } from '@bitsmith/ggml';
 import { describe, expect, test } from 'vitest';
-import { temporaryFolder } from '../../support/temporary.js';
-import { openPass } from '../../support/tiny-pass.js';
+import { temporaryFolder } from '../support/temporary.js';
+import { openPass } from '../support/tiny-pass.js';
 import {
   type TinyShape,
   tinyFamilies,
   tinyTokens,
   writeTinyTransformer,
-} from '../../support/tiny-transformer.js';
+} from '../support/tiny-transformer.js';
 
 const engine = loadEngine({ threads: 2 });
 const folder = await temporaryFolder();

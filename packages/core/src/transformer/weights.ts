@@ -4,8 +4,8 @@
  */
 import { BitsmithError, tensorByteLength } from '@bitsmith/formats';
 import { alignedFloats, decodeRows, type Engine } from '@bitsmith/ggml';
-import type { StoredTensor, WeightFiles } from '../../model/weight-files.js';
-import { inLanes } from '../../run/lanes.js';
+import type { StoredTensor, WeightFiles } from '../model/weight-files.js';
+import { inLanes } from '../run/lanes.js';
 
 /** A matrix: [row length, rows] as stored, and its transpose, [rows, row length], where gradients pass through it. */
 export interface WeightArray {

@@ -3,15 +3,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readGram, writeGrams } from '../../../src/encode/feedback/gram-files.js';
-import {
-  CORRELATION_STEPS,
-  correlationsBefore,
-  packGram,
-  unpackBand,
-} from '../../../src/encode/feedback/packed-gram.js';
-import { SpanTriangle } from '../../../src/encode/feedback/span-triangle.js';
-import { triangleOf, wholeOf } from '../../support/triangle.js';
+import { readGram, writeGrams } from '../../src/gram/gram-files.js';
+import { CORRELATION_STEPS, correlationsBefore, packGram, unpackBand } from '../../src/gram/packed-gram.js';
+import { SpanTriangle } from '../../src/gram/span-triangle.js';
+import { triangleOf, wholeOf } from '../support/triangle.js';
 
 /** Of some inputs, fewer than the matrix is wide among them. */
 function gramOf(inputs: readonly (readonly number[])[], width: number): Float32Array {

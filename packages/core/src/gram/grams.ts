@@ -2,15 +2,15 @@
  * @file Gram matrices in the store: one artifact a block, and one for the head and the embedding. Encoders with error feedback and prices of
  * correlated errors read them; an interrupted measurement keeps the blocks that it finished.
  */
-import { ENGINE_RELEASE } from '../../engine/release.js';
-import type { SourceModel } from '../../model/types.js';
-import type { RunContext } from '../../run/context.js';
-import type { RunEvent } from '../../run/events.js';
-import type { TaskIdentity } from '../../run/store.js';
-import { tokensHash, type TokenizedText } from '../../text/tokenize.js';
-import { gatherFiles, type GatheredFiles } from '../gather-files.js';
-import type { GramPlace } from '../../encode/feedback/gram-files.js';
-import { gramOf } from '../transformer/gram.js';
+import { ENGINE_RELEASE } from '../engine/release.js';
+import type { SourceModel } from '../model/types.js';
+import type { RunContext } from '../run/context.js';
+import type { RunEvent } from '../run/events.js';
+import type { TaskIdentity } from '../run/store.js';
+import { tokensHash, type TokenizedText } from '../text/tokenize.js';
+import { gatherFiles, type GatheredFiles } from '../run/gather-files.js';
+import type { GramPlace } from './gram-files.js';
+import { gramOf } from './gram.js';
 import { describeMemory } from '../transformer/pass-within.js';
 
 /**

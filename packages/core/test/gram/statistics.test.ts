@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { gramSizes } from '../../../src/encode/feedback/gram-sizes.js';
-import { roundingStatistics } from '../../../src/encode/feedback/statistics.js';
-import type { EncoderMethod } from '../../../src/plan/encoder-name.js';
-import type { SourceModel } from '../../../src/model/types.js';
-import type { RunContext } from '../../../src/run/context.js';
-import type { TokenizedText } from '../../../src/text/tokenize.js';
-import { runJob } from '../../support/jobs.js';
+import { gramSizes } from '../../src/gram/gram-sizes.js';
+import { roundingStatistics } from '../../src/gram/statistics.js';
+import type { EncoderMethod } from '../../src/plan/encoder-name.js';
+import type { SourceModel } from '../../src/model/types.js';
+import type { RunContext } from '../../src/run/context.js';
+import type { TokenizedText } from '../../src/text/tokenize.js';
+import { runJob } from '../support/jobs.js';
 
 /** As wide as a model of eight billion weights. */
 const tensors = [

@@ -4,7 +4,7 @@
  */
 import { tensorByteLength } from '@bitsmith/formats';
 import { decodeRows } from '@bitsmith/ggml';
-import type { StoredTensor } from '../../model/weight-files.js';
+import type { StoredTensor } from '../model/weight-files.js';
 import type { OwnRows } from './head-lane.js';
 import type { PassSettings } from './blocks.js';
 import type { TransformerShape } from './shape.js';

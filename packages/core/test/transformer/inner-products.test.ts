@@ -1,11 +1,11 @@
 import path from 'node:path';
 import { loadEngine } from '@bitsmith/ggml';
 import { describe, expect, test } from 'vitest';
-import type { WeightChanges } from '../../../src/measure/transformer/inner-products.js';
-import { WeightFiles } from '../../../src/model/weight-files.js';
-import { gaussian, randomFrom } from '../../support/random.js';
-import { temporaryFolder } from '../../support/temporary.js';
-import { logProbability, openPass } from '../../support/tiny-pass.js';
+import type { WeightChanges } from '../../src/transformer/inner-products.js';
+import { WeightFiles } from '../../src/model/weight-files.js';
+import { gaussian, randomFrom } from '../support/random.js';
+import { temporaryFolder } from '../support/temporary.js';
+import { logProbability, openPass } from '../support/tiny-pass.js';
 import {
   matrixShapes,
   type TinyFamily,
@@ -14,7 +14,7 @@ import {
   tinyTokens,
   WeightEditor,
   writeTinyTransformer,
-} from '../../support/tiny-transformer.js';
+} from '../support/tiny-transformer.js';
 
 const engine = loadEngine({ threads: 2 });
 const folder = await temporaryFolder();

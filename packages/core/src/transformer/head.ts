@@ -4,8 +4,8 @@
  * are whole only between the way there and the way back.
  */
 import { alignedFloats } from '@bitsmith/ggml';
-import type { StoredTensor } from '../../model/weight-files.js';
-import { inLanes } from '../../run/lanes.js';
+import type { StoredTensor } from '../model/weight-files.js';
+import { inLanes } from '../run/lanes.js';
 import type { WeighedInput } from './block-lane.js';
 import type { PassSettings } from './blocks.js';
 import { HeadLane, type OwnRows } from './head-lane.js';

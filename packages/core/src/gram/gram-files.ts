@@ -1,7 +1,7 @@
 /** @file Gram matrices in their files: safetensors with two tensors each, packed correlations (I16) and the diagonal (F32). */
 import { layoutSafetensors, readSafetensors, writeSafetensors } from '@bitsmith/formats';
-import { FileSource } from '../../io/file-source.js';
-import { writeFresh } from '../../io/file-sink.js';
+import { FileSource } from '../io/file-source.js';
+import { writeFresh } from '../io/file-sink.js';
 import { correlationsBefore, packGram, unpackBand } from './packed-gram.js';
 import { SPAN } from './span.js';
 import { SpanTriangle } from './span-triangle.js';

@@ -3,14 +3,14 @@
  * lanes, then their sums side by side. The embedding has no inputs: what stands in for them is what its rows' errors meet, the
  * gradient of the stream before the first block.
  */
-import type { SpanTriangle } from '../../encode/feedback/span-triangle.js';
-import { inLanes } from '../../run/lanes.js';
-import { Activations } from './activations.js';
-import type { BlockLane, WeighedInput } from './block-lane.js';
-import { Blocks, notFinite, type PassSettings, type Sequence } from './blocks.js';
-import { EMBEDDING, EmbeddingRows } from './embedding.js';
+import type { SpanTriangle } from './span-triangle.js';
+import { inLanes } from '../run/lanes.js';
+import { Activations } from '../transformer/activations.js';
+import type { BlockLane, WeighedInput } from '../transformer/block-lane.js';
+import { Blocks, notFinite, type PassSettings, type Sequence } from '../transformer/blocks.js';
+import { EMBEDDING, EmbeddingRows } from '../transformer/embedding.js';
 import { gramPartOf, GramSum } from './gram.js';
-import { Head } from './head.js';
+import { Head } from '../transformer/head.js';
 
 /** Positions whose inputs are summed at once, in whole sequences. */
 const BATCH_POSITIONS = 2048;

@@ -4,8 +4,8 @@
  */
 import { BitsmithError } from '@bitsmith/formats';
 import { alignedFloats, type Engine } from '@bitsmith/ggml';
-import type { WeightFiles } from '../../model/weight-files.js';
-import { inLanes } from '../../run/lanes.js';
+import type { WeightFiles } from '../model/weight-files.js';
+import { inLanes } from '../run/lanes.js';
 import type { Activations } from './activations.js';
 import { BlockLane } from './block-lane.js';
 import { type BlockWeights, blockTensorName, loadBlock, roomForBlock } from './block-weights.js';

@@ -2,7 +2,7 @@
  * @file Labels drawn from the model's own predictions, and the gradient of their log-probability. The draw for a position
  * depends on the seed, the sequence and the position alone: the same for any order of work.
  */
-import { mix32 } from '../mulberry32.js';
+import { mix32 } from '../run/mulberry32.js';
 
 /** A uniform number in [0, 1) from three counters: two rounds of MurmurHash3's finalizer over a Weyl sequence. */
 function uniform(seed: number, sequence: number, position: number): number {

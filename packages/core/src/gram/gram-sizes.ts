@@ -1,8 +1,7 @@
 /** @file What Gram matrices take, told by a model's shapes and the length of the text that they are measured on. */
-import type { SourceModel } from '../../model/types.js';
-import { KEPT_STREAMS_BYTES, streamBytes } from '../../measure/transformer/activations.js';
-import { gramOf } from '../../measure/transformer/gram.js';
-import { MATRICES_AT_ONCE } from './encode-memory.js';
+import type { SourceModel } from '../model/types.js';
+import { KEPT_STREAMS_BYTES, streamBytes } from '../transformer/activations.js';
+import { gramOf } from './gram.js';
 
 const FLOAT_BYTES = 4;
 /** Of an entry below the diagonal, which stands for two. */
@@ -10,6 +9,10 @@ const CORRELATION_BYTES = 2;
 /** One that codes are chosen by, one that they are checked by. */
 const TEXTS = 2;
 
+/** Squares of the width, in floats: half a matrix each that codes are chosen by and checked by. */
+const KEPT = 0.5 + 0.5;
+/** The next tensor's are made while the last one's are still needed. */
+export const MATRICES_AT_ONCE = 2 * KEPT;
 export interface GramSizes {
   /** All matrices, in the store. */
   readonly storedBytes: number;

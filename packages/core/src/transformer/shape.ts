@@ -5,9 +5,10 @@
  */
 import { BitsmithError, type GgufMetadata } from '@bitsmith/formats';
 import type { RopeSettings } from '@bitsmith/ggml';
+import type { SourceModel } from '../model/types.js';
 
 /** Architectures with a graph of our own, by their name in GGUF. */
-export const graphArchitectures = ['llama', 'qwen2', 'qwen3', 'gemma3', 'phi3'] as const;
+const graphArchitectures = ['llama', 'qwen2', 'qwen3', 'gemma3', 'phi3'] as const;
 type Architecture = (typeof graphArchitectures)[number];
 
 export interface BlockShape {
@@ -171,4 +172,9 @@ export function unsupported(found: string): BitsmithError {
         'Measure with a method that runs the model as it is: --method rtn, noise, disable, upgrade, activation or variance.',
     },
   );
+}
+
+/** Whether gradients of the model can be measured; the engine has the last word. */
+export function hasGraph(model: Pick<SourceModel, 'architecture'>): boolean {
+  return graphArchitectures.some((architecture) => architecture === model.architecture);
 }

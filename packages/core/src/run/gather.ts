@@ -1,8 +1,8 @@
 /** @file Many small results, each an artifact of its own: what is in the store is read, the engine makes the rest. */
-import type { RunContext } from '../run/context.js';
-import type { RunEvent } from '../run/events.js';
-import type { TaskIdentity } from '../run/store.js';
-import { streamed, withNewEngineAfterCrash } from '../run/work.js';
+import type { RunContext } from './context.js';
+import type { RunEvent } from './events.js';
+import type { TaskIdentity } from './store.js';
+import { streamed, withNewEngineAfterCrash } from './work.js';
 
 export interface Gathering<Item, Value> {
   readonly items: readonly Item[];

@@ -1,22 +1,22 @@
 import path from 'node:path';
 import { loadEngine } from '@bitsmith/ggml';
 import { expect, test } from 'vitest';
-import { GramSum } from '../../../src/measure/transformer/gram.js';
-import { GramPass } from '../../../src/measure/transformer/gram-pass.js';
-import { InputPass } from '../../../src/measure/transformer/input-pass.js';
-import type { Sequence } from '../../../src/measure/transformer/blocks.js';
-import { openWithin, type PassMemory } from '../../../src/measure/transformer/pass-within.js';
-import { expectFailure } from '../../support/errors.js';
-import { gaussian, randomFrom } from '../../support/random.js';
-import { temporaryFolder } from '../../support/temporary.js';
-import { openGramPass, openPass, tinyPassSettings } from '../../support/tiny-pass.js';
+import { GramSum } from '../../src/gram/gram.js';
+import { GramPass } from '../../src/gram/gram-pass.js';
+import { InputPass } from '../../src/transformer/input-pass.js';
+import type { Sequence } from '../../src/transformer/blocks.js';
+import { openWithin, type PassMemory } from '../../src/transformer/pass-within.js';
+import { expectFailure } from '../support/errors.js';
+import { gaussian, randomFrom } from '../support/random.js';
+import { temporaryFolder } from '../support/temporary.js';
+import { openGramPass, openPass, tinyPassSettings } from '../support/tiny-pass.js';
 import {
   type TinyFamily,
   tinyFamilies,
   tinyTokens,
   writeTinyTransformer,
-} from '../../support/tiny-transformer.js';
-import { wholeOf } from '../../support/triangle.js';
+} from '../support/tiny-transformer.js';
+import { wholeOf } from '../support/triangle.js';
 
 const engine = loadEngine({ threads: 2 });
 const folder = await temporaryFolder();

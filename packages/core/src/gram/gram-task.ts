@@ -1,14 +1,14 @@
 /** @file In the engine: Gram matrices of the inputs of every weight matrix, a safetensors file a block, and one for the two ends. */
-import { writeGrams } from '../../encode/feedback/gram-files.js';
-import type { SpanTriangle } from '../../encode/feedback/span-triangle.js';
-import type { TaskHandler, TaskType } from '../../engine/task-type.js';
-import { nativeEngine } from '../../engine/session.js';
-import { collectGarbage } from '../../run/collect-garbage.js';
-import { WeightFiles } from '../../model/weight-files.js';
-import { shapeOf } from './gradient-task.js';
+import { writeGrams } from './gram-files.js';
+import type { SpanTriangle } from './span-triangle.js';
+import type { TaskHandler, TaskType } from '../engine/task-type.js';
+import { nativeEngine } from '../engine/session.js';
+import { collectGarbage } from '../run/collect-garbage.js';
+import { WeightFiles } from '../model/weight-files.js';
+import { shapeOf } from '../transformer/shape-of.js';
 import { KEPT_STREAMS_BYTES, streamBytes } from '../transformer/activations.js';
 import { blockTensorName } from '../transformer/block-weights.js';
-import { GramPass } from '../transformer/gram-pass.js';
+import { GramPass } from './gram-pass.js';
 import { openWithin, type PassMemory } from '../transformer/pass-within.js';
 
 export type GramTask = TaskType<

@@ -3,7 +3,7 @@
  * memory where there is room, else in a file that is removed at the end.
  */
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { fileError } from '../../io/file-errors.js';
+import { fileError } from '../io/file-errors.js';
 
 /** Streams that are kept in memory where all sequences go through together. */
 export const KEPT_STREAMS_BYTES = 256 * 2 ** 20;

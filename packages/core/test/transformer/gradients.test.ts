@@ -3,9 +3,9 @@ import path from 'node:path';
 import { ggufUint32 } from '@bitsmith/formats';
 import { loadEngine } from '@bitsmith/ggml';
 import { describe, expect, test } from 'vitest';
-import type { SequenceGradients } from '../../../src/measure/transformer/sequence-gradients.js';
-import { temporaryFolder } from '../../support/temporary.js';
-import { logProbability, openPass } from '../../support/tiny-pass.js';
+import type { SequenceGradients } from '../../src/transformer/sequence-gradients.js';
+import { temporaryFolder } from '../support/temporary.js';
+import { logProbability, openPass } from '../support/tiny-pass.js';
 import {
   matrixShapes,
   type TinyFamily,
@@ -15,7 +15,7 @@ import {
   tinyTokens,
   WeightEditor,
   writeTinyTransformer,
-} from '../../support/tiny-transformer.js';
+} from '../support/tiny-transformer.js';
 
 const engine = loadEngine({ threads: 2 });
 const folder = await temporaryFolder();

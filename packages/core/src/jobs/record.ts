@@ -7,7 +7,7 @@ import type { Plan } from '../plan/types.js';
 import type { Protection } from '../refine/protect.js';
 import type { SearchRecord } from '../refine/search-record.js';
 import type { EqualizationReport } from '../transform/equalize/report.js';
-import type { Stage } from './events.js';
+import type { Stage } from '../run/events.js';
 
 export interface TextUse {
   readonly name: string;
