@@ -59,13 +59,23 @@ export async function* meetQuality<File extends CheckedFile>(
     }
     if (kept !== null && isClose(kept, attempts)) return { file: kept, attempts };
     const next: PlannedModel | null =
-      attempts.length < MOST_ATTEMPTS ? yield* planAgain(file, attempts) : null;
+      attempts.length < MOST_ATTEMPTS ? yield* possible(planAgain(file, attempts), kept !== null) : null;
     if (next === null || (kept !== null && isNoSmaller(next, kept))) {
       if (kept === null) throw missed(attempts);
       return { file: kept, attempts };
     }
     yield { type: 'note', level: 'info', message: changed(attempt, next) };
     planned = next;
+  }
+}
+
+/** Where a file meets the limits already, a plan that cannot be made is no error. */
+async function* possible(plan: Work<PlannedModel | null>, isMet: boolean): Work<PlannedModel | null> {
+  try {
+    return yield* plan;
+  } catch (error) {
+    if (isMet && error instanceof BitsmithError && error.code === 'QUALITY_IMPOSSIBLE') return null;
+    throw error;
   }
 }
 

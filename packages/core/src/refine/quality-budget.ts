@@ -85,7 +85,8 @@ export async function* bytesForQuality(
     const trail = new Trail(search);
     let next = trail.first();
     let cached = true;
-    for (let round = 0; round < MOST_ROUNDS && next.length > 0; round++) {
+    // What even the largest plan misses is impossible; nothing else is.
+    for (let round = 0; next.length > 0 && (round < MOST_ROUNDS || trail.best() === null); round++) {
       const losses = yield* measure(next);
       trail.add(next, losses.values);
       cached &&= losses.cached;
@@ -147,15 +148,15 @@ class Trail {
   }
 
   /**
-   * The plan below a size that should just meet the limit. Each one that nearly met it puts the aim lower: plans differ by noise of
-   * their own, which prices do not tell, and where it is large, many in a row lie just above the limit.
+   * The plan below a size that should just meet the limit. Each one that nearly met it puts the aim lower, by more each time: plans
+   * differ by noise of their own, which prices do not tell, and where it is large, many in a row lie just above the limit.
    */
   private aimed(target: number, belowBytes: number): Assignment[] {
     const nearly = this.points.filter(
       ({ loss }) => loss.klNats > target && loss.klNats <= NEARLY * target,
     ).length;
     for (let step = nearly; step < nearly + MOST_STEPS; step++) {
-      const plan = this.leastWithin(this.sumFor(AIM * STEP_BACK ** step * target));
+      const plan = this.leastWithin(this.sumFor(AIM * STEP_BACK ** ((step * (step + 1)) / 2) * target));
       if (bytesOf(this.search.choices, plan) >= belowBytes) return [];
       const fresh = this.distinct([plan]);
       if (fresh.length > 0) return fresh;

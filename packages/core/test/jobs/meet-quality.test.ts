@@ -1,3 +1,4 @@
+import { BitsmithError } from '@bitsmith/formats';
 import { describe, expect, it } from 'vitest';
 import { type CheckedFile, meetQuality } from '../../src/jobs/meet-quality.js';
 import type { QualityCorrection } from '../../src/jobs/plan-for-quality.js';
@@ -11,12 +12,14 @@ interface World {
   /** KL on the report text by that on the search text. */
   readonly ratio: (attempt: number) => number;
   readonly options?: QualityOptions;
+  /** From which allowance on plans cannot be made. */
+  readonly impossible?: (allowance: number) => boolean;
   /** Cosine of each scheme of the one tensor, coarse to fine. */
   readonly cosines?: readonly number[];
 }
 
 /** Plans of a model whose file sizes fall as losses grow: 1 MB at a KL of 1, and 10 % more for half of it. */
-function world({ ratio, options = { maxKl: LIMIT }, cosines = [1] }: World) {
+function world({ ratio, options = { maxKl: LIMIT }, cosines = [1], impossible = () => false }: World) {
   const limits = parseQuality(options);
   const discarded: string[] = [];
   const asked: QualityCorrection[] = [];
@@ -27,6 +30,8 @@ function world({ ratio, options = { maxKl: LIMIT }, cosines = [1] }: World) {
     const scheme = `S${cosines.findIndex((_, index) => !correction.short.some((pair) => pair.scheme === `S${index}`))}`;
     const again = async function* (next: QualityCorrection) {
       yield { type: 'note', level: 'info', message: 'planned again' } as const;
+      if (impossible(next.allowance))
+        throw new BitsmithError('budget-impossible', 'QUALITY_IMPOSSIBLE', 'there is no such plan');
       return plan(next);
     };
     return {
@@ -98,6 +103,13 @@ describe('a file that meets its limits', () => {
         .map(({ planHash }) => planHash)
         .toSorted(),
     );
+  });
+
+  it('stays what it is where another plan cannot be made, and there is none where nothing met the limits', async () => {
+    const { run } = world({ ratio: () => 0.5, impossible: (allowance) => allowance > 1 });
+    expect(klOf((await run()).file)).toBeCloseTo(0.99 * LIMIT * 0.5, 12);
+    const missing = world({ ratio: () => 2, impossible: (allowance) => allowance < 1 });
+    await expect(missing.run()).rejects.toMatchObject({ code: 'QUALITY_IMPOSSIBLE' });
   });
 
   it('stays the larger one where all smaller ones miss', async () => {

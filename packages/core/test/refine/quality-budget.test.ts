@@ -15,7 +15,11 @@ import { gaussian, randomFrom } from '../support/random.js';
 const HEADER = 100_000;
 
 /** A model whose prices are off by a factor, a curve and noise of every plan's own. */
-function world(seed: number, off = { a: 1.15, b: 1.5, noise: 0.01, nll: 0.85 }) {
+function world(
+  seed: number,
+  off = { a: 1.15, b: 1.5, noise: 0.01, nll: 0.85 },
+  bend = (klNats: number): number => klNats,
+) {
   const random = randomFrom(seed);
   const { choices: priced, smallestBytes } = transformerLike(seed, 60, 20);
   // The smallest plan costs a nat.
@@ -41,7 +45,7 @@ function world(seed: number, off = { a: 1.15, b: 1.5, noise: 0.01, nll: 0.85 }) 
     const sum = priceSumOf(choices, assignment);
     const noise = noises.get(key) ?? Math.exp(off.noise * gaussian(random));
     noises.set(key, noise);
-    return sum * (off.a + off.b * sum) * noise;
+    return bend(sum * (off.a + off.b * sum) * noise);
   };
   // oxlint-disable-next-line require-yield
   const measure: LossMeter = async function* (assignments) {
@@ -97,6 +101,17 @@ describe('the smallest plan within a limit of loss', () => {
       expect(fit.bytes).toBeLessThan(1.03 * exact.bytes);
     },
   );
+
+  it('goes on where all plans for a long way miss the limit by a little', async () => {
+    const limit = 0.0049;
+    const onShelf = (klNats: number): number =>
+      klNats > 0.5 * limit && klNats < 1.04 * limit ? 1.04 * limit : klNats;
+    const { find, cost } = world(9, { a: 1.3, b: 0, noise: 0, nll: 1 }, onShelf);
+    const fit = await find({ maxKl: limit });
+    expect(fit.klNats.value).toBeLessThanOrEqual(limit);
+    expect(fit.klNats.value).toBeGreaterThan(0.3 * limit);
+    expect(cost().plans).toBeLessThanOrEqual(12);
+  });
 
   it('plans for perplexity by what the text makes of KL', async () => {
     const { find, truth, planAt } = world(3);
